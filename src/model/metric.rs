@@ -270,6 +270,11 @@ pub fn find(name: &str) -> Option<&'static Metric> {
     })
 }
 
+/// Which direction is better; neither, of what the registry does not know.
+pub fn better(name: &str) -> Direction {
+    find(name).map_or(Direction::Neutral, |metric| metric.better)
+}
+
 /// What stands behind a figure where it is not messages.
 const COUNTED: &[(&str, &[&Metric])] = &[
     ("faults", FAULTS.metrics),

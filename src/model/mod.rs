@@ -40,7 +40,7 @@ mod unit;
 
 pub use fault_kind::{FaultKind, FaultTarget, Grip, Threat};
 pub use measure::{Measure, Statistic};
-pub use metric::{Aggregate, Metric};
+pub use metric::{Aggregate, Direction, Metric};
 pub use point::{BASE, Point};
 pub use quantile::Quantile;
 pub use system::{Marker, MessageStore, Software, System, SystemStyle};

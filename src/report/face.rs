@@ -7,19 +7,17 @@ use crate::claims::{self, FaceRow, Pick, Sentence, Struck, Times};
 use crate::model::metric::FAULT_GONE;
 use crate::model::{Point, System, Unit};
 use crate::result::words::{TimeUnit, in_words, significant, told};
-use crate::result::{
-    CellOutcome, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict,
-};
+use crate::result::{Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict};
 use crate::stats::compare::{GeometricMean, Side, decide_one, margin};
 use itertools::Itertools;
 
 /// No more than this many faults without a loss are not told as one that keeps everything.
 const FEW_FAULTS: u64 = 10;
-const UNSTEADY: &str = "*";
-const ONE_TRIAL: &str = "¹";
 
 /// A question with its condition and unit, a value for each system, and what the claim came to.
 pub struct FaceLine {
+    /// Its name.
+    pub claim: String,
     pub question: String,
     /// In the order of the systems.
     pub values: Vec<String>,
@@ -112,17 +110,11 @@ pub fn about(comparison: &Comparison) -> String {
 
 /// What the marks of these lines mean.
 pub fn legend(lines: &[FaceLine]) -> Vec<String> {
-    let marks = [
-        (UNSTEADY, "not steady in a block"),
-        (marks::FLOOR, "more than half of it is the instrument's own floor"),
-        (marks::CLIENT, "the load generator took more CPU than the broker"),
-        (ONE_TRIAL, "one trial"),
-        ("n/a", "it has no such operation"),
-        ("–", "not measured"),
-    ];
+    let absent = [("n/a", "it has no such operation"), ("–", "not measured")];
+    let marks = marks::FLAGS.into_iter().chain(absent);
     let stands = |mark: &str| lines.iter().flat_map(|line| &line.values).any(|v| v.contains(mark));
     let stands = |(mark, _): &(&str, &str)| stands(mark);
-    marks.into_iter().filter(stands).map(|(mark, words)| format!("{mark} {words}")).collect()
+    marks.filter(stands).map(|(mark, words)| format!("{mark} {words}")).collect()
 }
 
 /// `Pub/Sub` of `redis-pubsub`.
@@ -177,7 +169,7 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
         };
         let value = cell.told().map(|one| told(one, print));
         let value = value.or_else(|| cell.at_least.map(|least| format!("> {}", print(least))));
-        value.map_or_else(|| "–".to_owned(), |value| value + &marked(cell))
+        value.map_or_else(|| "–".to_owned(), |value| value + &marks::flags(cell))
     };
     let unit = match unit {
         Some(Unit::Nanoseconds) => format!(", {}", time.name()),
@@ -185,18 +177,11 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
         _ => String::new(),
     };
     FaceLine {
+        claim: cells.claim.to_owned(),
         question: format!("{}{unit}", row.title),
         values: System::NAMES.into_iter().zip(&found).map(of_system).collect(),
         chip,
     }
-}
-
-fn marked(cell: &ComparedCell) -> String {
-    let unsteady = cell.per_block.iter().any(|block| block.outcome == CellOutcome::Unsteady);
-    let once = cell.n == 1 && cell.n_unit == "faults";
-    let own = [(UNSTEADY, unsteady), (ONE_TRIAL, once)];
-    let own = own.into_iter().filter(|(_, stands)| *stands).map(|(mark, _)| mark);
-    own.chain([marks::of_value(cell), marks::of_cell(cell)]).collect()
 }
 
 /// `0 %` and `100 %` are exactly that.

@@ -24,10 +24,8 @@ pub fn windows(windows: Vec<WindowRow>) {
 }
 
 pub fn comparison(comparison: &Comparison) {
-    let panels = chart::comparison::panels(comparison);
-    let figure = chart::comparison::draw(comparison, &panels);
-    let _ = figure.svg();
-    let _ = html::comparison(comparison, &figure, &panels);
+    let _ = html::comparison(comparison, &|_| false);
+    let _ = chart::overview::draw(comparison).svg();
     let _ = text::csv(comparison, Path::new("comparison.csv"));
     let _ = (text::markdown(comparison), text::terminal(comparison, 80));
 }

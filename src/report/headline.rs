@@ -13,8 +13,6 @@ use crate::result::words::{TimeUnit, grouped, significant, time, told};
 use crate::result::{ComparedCell, Kind};
 use itertools::Itertools;
 
-/// Lines of one cell of the table.
-const MOST: usize = 12;
 /// The sharing of work is told at this many consumers.
 const CONSUMERS: f64 = 4.0;
 
@@ -46,11 +44,6 @@ pub fn lines(cells: &Cells<'_>, system: &str) -> Vec<String> {
         let own = || cells.all.iter().filter(|cell| cell.system == system);
         let first = own().find(|cell| cell.kind == Kind::Cannot).or_else(|| own().next());
         told.push(first.map_or_else(|| "not measured".to_owned(), |cell| reason(cell)));
-    }
-    if told.len() > MOST {
-        let more = told.len() - (MOST - 1);
-        told.truncate(MOST - 1);
-        told.push(format!("… {more} more in the long form"));
     }
     told
 }

@@ -1,16 +1,18 @@
 //! Self-contained pages: no script, no network, everything escaped by the templates save our own
 //! SVG and style.
 
-use super::chart::canvas::Figure;
+use super::chart;
+use super::chart::canvas::{Figure, SMALL};
+use super::chart::comparison::Panels;
+use super::face::{self, FaceLine, FaceTopic};
 use super::group::groups;
-use super::table::{DataTable, claim_title, details, number, overview, uses};
+use super::table::{DataTable, claim_title, details, number, uses};
 use super::{faults, marks, observed, provenance, quantity};
-use crate::model::{Latency, Measure, Unit};
-use crate::result::words::{
-    self, TimeUnit, grouped, in_words, name, or_dash, significant, survival, time,
-};
+use crate::model::{Latency, Measure, System, Unit};
+use crate::result::words::{self, TimeUnit, grouped, name, or_dash, significant, survival, time};
 use crate::result::{
-    Build, CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, measured,
+    Build, CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, Verdict,
+    measured,
 };
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
@@ -27,8 +29,8 @@ pub fn run(
     cells: &[StoredCell],
     figures: &[(String, Figure)],
 ) -> Result<String, ResultError> {
-    let charts =
-        figures.iter().map(|(name, figure)| chart(name, figure)).collect::<Result<Vec<_>, _>>()?;
+    let chart = |(name, figure): &(String, Figure)| drawn(name, &[("", figure)]);
+    let charts = figures.iter().map(chart).collect::<Result<Vec<_>, _>>()?;
     let failed = cells
         .iter()
         .flat_map(|cell| cell.record.gates.iter().map(move |gate| (&cell.record.id, gate)));
@@ -87,59 +89,99 @@ pub fn run(
     render("report.html", include_str!("templates/report.html"), page)
 }
 
-/// The page of a comparison, with the panel of each claim.
+/// The page of a comparison: what came out, then each claim with its panel and all its figures.
+/// `lies_beside` knows which pages there are, by their paths from the folder of all results.
 pub fn comparison(
     comparison: &Comparison,
-    figure: &Figure,
-    panels: &[Figure],
+    lies_beside: &dyn Fn(&str) -> bool,
 ) -> Result<String, ResultError> {
-    let row = |claim: &Claim, panel: Option<&Figure>| -> Result<Value, ResultError> {
+    let row = |claim: &Claim, panels: Option<&Panels>| -> Result<Value, ResultError> {
         let tables = details(claim, &comparison.runs);
-        let panel = panel.filter(|_| !tables.is_empty());
+        let chart = panels.filter(|_| !tables.is_empty()).map(|[narrow, middle, wide]| {
+            drawn(&claim.id, &[("narrow", narrow), ("middle", middle), ("wide", wide)])
+        });
         Ok(json!({
             "title": provenance::marked_title(claim, &comparison.runs),
             "spoilt": provenance::spoilt(claim, &comparison.runs),
             "claim": claim,
+            "class": class(claim.answer),
             "sentences": claim.because.split("; ").collect::<Vec<_>>(),
-            "chart": panel.map(|panel| chart(&claim.id, panel)).transpose()?,
+            "chart": chart.transpose()?,
             "figures": tables.iter().map(|table| table.rows.len()).sum::<usize>(),
             "tables": tables,
+            "flags": marks::legend(claim.cells.iter()),
         }))
     };
-    let rows = comparison.claims.iter().zip(panels).map(|(claim, panel)| row(claim, Some(panel)));
+    let panels = chart::comparison::panels(comparison);
+    let claims = comparison.claims.iter().zip(&panels);
+    let rows = claims.map(|(claim, panel)| row(claim, panel.as_ref()));
     let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
-    let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.id.clone()).collect::<Vec<_>>();
     let runs = comparison.runs.iter().map(|run| {
         // The first of them is the name.
         let facts = provenance::run_facts(run).split_off(1);
-        json!({ "page": super::index::page(&run.run), "info": run, "facts": facts })
+        let page = Some(super::index::page(&run.run)).filter(|page| lies_beside(page));
+        json!({ "page": page, "info": run, "facts": facts })
     });
     let told = |claim: &&Claim| !details(claim, &comparison.runs).is_empty();
+    let lines = face::lines(comparison);
+    let topic = |topic: &FaceTopic| json!({ "name": topic.name, "text": topic.text });
     let page = json!({
         "profile": comparison.profile,
-        "counted": in_words(comparison.claims.len()),
+        "title": face::title(comparison),
+        "about": face::about(comparison),
+        "topics": face::topics(comparison).iter().map(topic).collect::<Vec<_>>(),
         "measured": comparison.claims.iter().filter(told).count(),
-        "overview": overview(comparison),
-        "ids": ids(&comparison.claims),
+        "systems": System::NAMES.map(face::short),
+        "lines_of_claims": lines.iter().map(line).collect::<Vec<_>>(),
+        "legend": face::legend(&lines).join(" · "),
         "rows": rows.collect::<Result<Vec<_>, _>>()?,
         "uses_table": uses(comparison),
-        "use_ids": ids(&comparison.uses),
+        "use_ids": comparison.uses.iter().map(|claim| &claim.id).collect::<Vec<_>>(),
         "uses": uses_rows.collect::<Result<Vec<_>, _>>()?,
         "runs": runs.collect::<Vec<_>>(),
-        "caption": figure.caption,
+        "index": lies_beside(super::index::FILE),
         "notes": provenance::notes(comparison),
         "style": STYLE,
     });
     render("comparison.html", include_str!("templates/comparison.html"), page)
 }
 
-fn chart(name: &str, figure: &Figure) -> Result<Value, ResultError> {
-    let Figure { title, caption, data, .. } = figure;
+fn line(line: &FaceLine) -> Value {
+    let chip = line.chip.as_ref();
+    let chip = chip.map(|chip| json!({ "text": chip.text, "class": class(chip.answer) }));
+    let FaceLine { claim, question, values, .. } = line;
+    json!({ "claim": claim, "question": question, "values": values, "chip": chip })
+}
+
+/// The colour of a verdict.
+fn class(answer: Verdict) -> &'static str {
+    match answer {
+        Verdict::Right => "good",
+        Verdict::Wrong => "bad",
+        Verdict::Mixed => "half",
+        Verdict::Open | Verdict::Documented | Verdict::NotMeasured => "muted",
+    }
+}
+
+/// The letters of a picture are no smaller than that many pixels, and no larger: those of the page.
+const LETTERS: [f64; 2] = [11.0, 15.0];
+
+/// A chart with its numbers. What is drawn several times has a class for each.
+fn drawn(name: &str, pictures: &[(&str, &Figure)]) -> Result<Value, ResultError> {
+    let picture = |(class, figure): &(&str, &Figure)| -> Result<Value, ResultError> {
+        let [least, most] = LETTERS.map(|size| (figure.width * size / SMALL).ceil() as u32);
+        let svg = figure.inline_svg()?;
+        Ok(json!({ "class": class, "svg": svg, "least": least, "most": most }))
+    };
+    let Some((_, Figure { title, caption, notes, data, .. })) = pictures.first() else {
+        return Ok(Value::Null);
+    };
     Ok(json!({
         "name": name,
+        "pictures": pictures.iter().map(picture).collect::<Result<Vec<_>, _>>()?,
         "title": title,
         "caption": caption,
-        "svg": figure.inline_svg()?,
+        "notes": notes,
         "data": data,
     }))
 }

@@ -8,13 +8,15 @@ use itertools::Itertools;
 use serde_json::{Value, json};
 use std::path::Path;
 
+pub const FILE: &str = "index.html";
+
 pub fn write_index(results: &Path) -> Result<(), ResultError> {
     let folders = |dir: &Path| files::folders(dir).unwrap_or_default().into_iter();
     // Names begin with the time: newest first.
     let runs: Vec<Value> =
         folders(&results.join("runs")).rev().filter_map(|dir| entry(&dir)).collect();
     let suites: Vec<Value> = folders(results).filter_map(|dir| suite(&dir)).collect();
-    files::write_atomic(&results.join("index.html"), html::index(&runs, &suites)?.as_bytes())
+    files::write_atomic(&results.join(FILE), html::index(&runs, &suites)?.as_bytes())
 }
 
 /// One run, or why it cannot be shown.

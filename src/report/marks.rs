@@ -1,15 +1,40 @@
-//! Marks behind figures of which the instrument is a large part, and what they mean.
-//!
-//! `†`: more than half of the value is the instrument's own floor. `§`: the load generator took
-//! more CPU a message than the broker.
+//! Marks behind figures that need a caution, and what they mean: those of which the instrument is a
+//! large part (`†`, `§`), and where values are short or have a column for it, all of them.
 
 use crate::model::Unit;
-use crate::result::{ComparedCell, Comparison};
+use crate::result::{CellOutcome, ComparedCell, Comparison};
+use itertools::Itertools;
 
+const UNSTEADY: &str = "*";
+const ONE_TRIAL: &str = "¹";
 pub const FLOOR: &str = "†";
 pub const CLIENT: &str = "§";
 pub const CLIENT_HEAVY: &str = "The load generator took more CPU a message than the broker: on a \
     shared machine the value is partly the generator's.";
+
+/// All of them in few words.
+pub const FLAGS: [(&str, &str); 4] = [
+    (UNSTEADY, "not steady in a block"),
+    (ONE_TRIAL, "one trial"),
+    (FLOOR, "more than half of it is the instrument's own floor"),
+    (CLIENT, "the load generator took more CPU than the broker"),
+];
+
+/// All that a cell has.
+pub fn flags(cell: &ComparedCell) -> String {
+    let unsteady = cell.per_block.iter().any(|block| block.outcome == CellOutcome::Unsteady);
+    let once = cell.n == 1 && cell.n_unit == "faults";
+    let own = [(UNSTEADY, unsteady), (ONE_TRIAL, once)];
+    let own = own.into_iter().filter(|(_, stands)| *stands).map(|(mark, _)| mark);
+    own.chain([of_value(cell), of_cell(cell)]).collect()
+}
+
+/// What the flags of some cells mean: `* not steady in a block · ¹ one trial`; empty without any.
+pub fn legend<'a>(cells: impl Iterator<Item = &'a ComparedCell>) -> String {
+    let all: String = cells.map(flags).collect();
+    let used = FLAGS.into_iter().filter(|(mark, _)| all.contains(mark));
+    used.map(|(mark, words)| format!("{mark} {words}")).join(" · ")
+}
 
 /// Of one value.
 pub fn of_value(cell: &ComparedCell) -> &'static str {

@@ -50,18 +50,17 @@ pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
 }
 
 pub fn write_comparison(dir: &Path, comparison: &Comparison) -> Result<(), ResultError> {
-    let panels = chart::comparison::panels(comparison);
-    let figure = chart::comparison::draw(comparison, &panels);
     let path = |extension: &str| dir.join(format!("comparison.{extension}"));
     comparison.write(dir)?;
     files::write_atomic(&path("md"), markdown(comparison).as_bytes())?;
     files::write_atomic(&path("csv"), &text::csv(comparison, &path("csv"))?)?;
-    files::write_atomic(&path("svg"), figure.svg()?.as_bytes())?;
-    files::write_atomic(&path("png"), &figure.png()?)?;
     for (name, bytes) in overview(comparison)? {
         files::write_atomic(&dir.join(name), &bytes)?;
     }
-    files::write_atomic(&path("html"), html::comparison(comparison, &figure, &panels)?.as_bytes())
+    // A link leads nowhere where only the comparison is kept, as in a repository.
+    let results = dir.parent().unwrap_or(dir);
+    let page = html::comparison(comparison, &|page| results.join(page).is_file())?;
+    files::write_atomic(&path("html"), page.as_bytes())
 }
 
 /// The comparison at a glance: each file by its name.

@@ -78,14 +78,6 @@ pub fn brokers(runs: &[RunInfo]) -> String {
     brokers.map(str::trim).sorted().dedup().join(" · ")
 }
 
-/// What ran on both sides, each once: brokers, clients, and what the environment says of where they
-/// come from, such as the JVM.
-pub fn software(runs: &[RunInfo]) -> String {
-    let versions = runs.iter().flat_map(|run| run.versions.values().cloned());
-    let provided = runs.iter().flat_map(provided);
-    versions.sorted().dedup().chain(provided.sorted().dedup()).join(", ")
-}
-
 /// `java 21.0.8 from PATH`.
 pub fn provided(run: &RunInfo) -> impl Iterator<Item = String> + '_ {
     run.provided.iter().map(|(what, origin)| format!("{what} {origin}"))

@@ -5,7 +5,7 @@ use super::cells::Cells;
 use super::group::known_or_new;
 use super::{headline, marks, provenance, quantity};
 use crate::model::{System, Unit};
-use crate::result::words::{TimeUnit, grouped, or_dash, significant, told};
+use crate::result::words::{TimeUnit, grouped, or_dash, significant, survival, told};
 use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind, RunInfo};
 use itertools::Itertools;
 
@@ -68,13 +68,24 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
         let claimed = format!("{} / {}", claim.kafka_claim, claim.redis_claim);
         let spoilt = provenance::spoilt(claim, &comparison.runs);
         let mut row = vec![[title, claimed].into_iter().chain(spoilt).collect()];
-        row.extend(System::NAMES.map(|system| headline::lines(&cells, system)));
+        row.extend(System::NAMES.map(|system| few(headline::lines(&cells, system))));
         row.push(vec![claim.verdict.clone()]);
         row
     });
     let head = ["Claim"].into_iter().chain(System::ALL.map(System::title)).chain(["Verdict"]);
     let head = head.map(str::to_owned).collect();
     Table { title: String::new(), head, rows: rows.collect(), link: None }
+}
+
+/// As many lines as one cell of the table has room for.
+fn few(mut lines: Vec<String>) -> Vec<String> {
+    const MOST: usize = 12;
+    if lines.len() > MOST {
+        let more = lines.len() - (MOST - 1);
+        lines.truncate(MOST - 1);
+        lines.push(format!("… {more} more in the long form"));
+    }
+    lines
 }
 
 /// Where claims come from: each address once, with the names of its rows where there are several.
@@ -169,7 +180,9 @@ fn metric_table(metric: &str, cells: &[&ComparedCell], runs: &[RunInfo]) -> Tabl
         format!("95 % interval{shown}"),
         counted(cells),
         "Blocks".to_owned(),
-        "What an acknowledgement promises, and notes".to_owned(),
+        "What is acknowledged survives".to_owned(),
+        "Flags".to_owned(),
+        "Notes".to_owned(),
     ];
     let spent = cells.iter().any(|cell| cell.resources.is_some());
     head.extend(RESOURCES.iter().filter(|_| spent).map(|text| (*text).to_owned()));
@@ -180,7 +193,7 @@ fn metric_table(metric: &str, cells: &[&ComparedCell], runs: &[RunInfo]) -> Tabl
             cell.cell.clone(),
             or_dash(
                 cell.told()
-                    .map(|one| told(one, print) + marks::of_value(cell) + marks::of_cell(cell))
+                    .map(|one| told(one, print))
                     .or(cell.at_least.map(|least| format!("> {}", print(least))))
                     .or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
                 |text| text,
@@ -188,13 +201,26 @@ fn metric_table(metric: &str, cells: &[&ComparedCell], runs: &[RunInfo]) -> Tabl
             span(cell.interval, print),
             grouped(cell.n),
             cell.blocks.to_string(),
-            cell.text.clone(),
+            or_dash(class(cell), |class| class.trim_start_matches("survives ").to_owned()),
+            marks::flags(cell),
+            notes(cell),
         ];
         row.extend(resources(cell).into_iter().filter(|_| spent));
         row
     };
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     table(metric, &head, cells.iter().map(row))
+}
+
+/// `survives process kill, 1 copy`, of what was measured.
+fn class(cell: &ComparedCell) -> Option<String> {
+    cell.survives.as_ref().filter(|_| cell.kind == Kind::Measured).map(survival)
+}
+
+/// What the text of a cell says beside its survival class, which has a column of its own.
+fn notes(cell: &ComparedCell) -> String {
+    let class = cell.survives.as_ref().map(survival);
+    cell.text.split("; ").filter(|part| class.as_deref() != Some(*part)).join("; ")
 }
 
 /// What the load took of its machine.

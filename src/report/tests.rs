@@ -1,7 +1,8 @@
-//! The comparison in all its forms. Runs and hostile names have files of their own.
+//! The comparison in all its forms. Its page, runs and hostile names have files of their own.
 
 mod faults;
 mod hostile;
+mod page;
 mod provenance;
 mod run;
 
@@ -199,8 +200,6 @@ fn all_files_are_written_and_read_back() {
             "comparison.html",
             "comparison.json",
             "comparison.md",
-            "comparison.png",
-            "comparison.svg",
             "overview-dark.svg",
             "overview.png",
             "overview.svg"
@@ -332,35 +331,6 @@ fn findings_follow_from_the_cells() {
         }
     }
     assert_ne!(said, markdown_findings(&comparison), "Kafka is a million times faster now");
-}
-
-#[test]
-fn no_text_of_the_figure_overlaps_or_is_clipped() {
-    let comparison = testing::comparison();
-    let panels = chart::comparison::panels(&comparison);
-    assert_eq!(panels.len(), 8);
-    for panel in &panels {
-        assert_eq!(crowded(panel), Vec::<String>::new(), "{}", panel.title);
-        // Messages; of faults the faults.
-        let counted = ["n ≥ 30,000 ", "n ≥ 3 "].iter().any(|n| panel.caption.contains(n));
-        assert!(counted, "sample size: {}", panel.caption);
-    }
-    let figure = chart::comparison::draw(&comparison, &panels);
-    assert_eq!(crowded(&figure), Vec::<String>::new());
-    let words: String = figure.texts().into_iter().map(|(text, _)| text + " ").collect();
-    for said in [
-        "Message size",
-        "Verdict: ◐ right for redis-pubsub at",
-        "message.size=10KiB",
-        "invalid bulk length",
-        "99.9 %",
-        "ms (log)",
-        "10,412 of 20,000",
-        "waiting for each reply",
-        "41,234 of 100,000 lost",
-    ] {
-        assert!(words.contains(said), "{said}");
-    }
 }
 
 /// Leaves rendered files in `BROKERBENCH_LOOK/<name>`, to be looked at.

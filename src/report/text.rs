@@ -23,6 +23,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     out += "what was not measured says so.\n\n";
     out += &markdown_table(comparison);
     out += &claimed_by(comparison);
+    out += &flags(comparison);
     let details = |claim: &Claim| details(claim, &comparison.runs);
     for claim in comparison.claims.iter().filter(|claim| !details(claim).is_empty()) {
         let [verdict, rule] = [&claim.verdict, &claim.rule].map(|text| escape::markdown(text));
@@ -98,6 +99,15 @@ fn claimed_by(comparison: &Comparison) -> String {
         named
     } else {
         format!("\nThe claims, in our own words, are those of {named}.\n")
+    }
+}
+
+/// What the flags in the tables of figures mean.
+fn flags(comparison: &Comparison) -> String {
+    let rows = comparison.claims.iter().chain(&comparison.uses);
+    match marks::legend(rows.flat_map(|row| &row.cells)) {
+        none if none.is_empty() => none,
+        flags => format!("\nFlags: {}.\n", escape::markdown(&flags)),
     }
 }
 
@@ -239,7 +249,7 @@ fn cell_record(claim: &Claim, cell: &ComparedCell) -> Vec<String> {
         number(resources.client_share),
         escape::csv(&resources.saturated.keys().join(" ")),
         number(cell.floor_share()),
-        format!("{}{}", marks::of_value(cell), marks::of_cell(cell)),
+        marks::flags(cell),
     ]
 }
 

@@ -1,9 +1,8 @@
 //! Scales and their ticks: plotters' own overlap and know no nines.
 
-use super::canvas::{Align, Figure, GRID, MUTED};
+use super::canvas::{Align, Figure, GRID, MUTED, SMALL};
 use super::letters;
-
-const TICK: f64 = 12.0;
+use crate::model::Direction;
 
 /// There are at most about eight, unless the numbers are so small that their distance is none.
 const MOST_TICKS: u8 = 20;
@@ -124,20 +123,26 @@ impl Scale {
         }
     }
 
-    /// Labels below, for a horizontal scale; round ones first, none that would touch another.
-    pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
+    /// Round ones first: of two labels that would touch each other, the first stays.
+    fn round_ticks(&self) -> Vec<f64> {
         let mut ticks = self.ticks();
         let round = |tick: f64| {
             self.kind != ScaleKind::Log || (tick.log10() - tick.log10().round()).abs() < 1e-9
         };
         ticks.sort_by_key(|tick| !round(*tick));
+        ticks
+    }
+
+    /// Labels below, for a horizontal scale; none that would touch another or leave the paper.
+    pub fn draw_labels(&self, figure: &mut Figure, bottom: f64, label: impl Fn(f64) -> String) {
         let mut taken: Vec<(f64, f64)> = Vec::new();
-        for tick in ticks {
+        for tick in self.round_ticks() {
             let text = short(&label(tick));
-            let half = letters::width(&text, TICK, false) / 2.0;
+            let half = letters::width(&text, SMALL, false) / 2.0;
             let (left, right) = (self.at(tick) - half, self.at(tick) + half);
-            if taken.iter().all(|(from, to)| right + 6.0 <= *from || *to + 6.0 <= left) {
-                figure.text((self.at(tick), bottom + 11.0), text, TICK, MUTED, Align::Middle);
+            let apart = taken.iter().all(|(from, to)| right + 6.0 <= *from || *to + 6.0 <= left);
+            if apart && left >= 0.0 && right <= figure.width {
+                figure.text((self.at(tick), bottom + 11.0), text, SMALL, MUTED, Align::Middle);
                 taken.push((left, right));
             }
         }
@@ -151,11 +156,24 @@ impl Scale {
         right: f64,
         label: impl Fn(f64) -> String,
     ) {
-        for tick in self.ticks() {
+        let mut taken: Vec<f64> = Vec::new();
+        for tick in self.round_ticks() {
             let y = self.at(tick);
             figure.line(vec![(left, y), (right, y)], GRID, 1.0, &[]);
-            figure.text((left - 6.0, y), short(&label(tick)), TICK, MUTED, Align::Right);
+            if taken.iter().all(|other| (other - y).abs() >= SMALL) {
+                figure.text((left - 6.0, y), short(&label(tick)), SMALL, MUTED, Align::Right);
+                taken.push(y);
+            }
         }
+    }
+}
+
+/// What stands at the better end of an axis.
+pub fn better(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Lower => "← better",
+        Direction::Higher => "better →",
+        Direction::Neutral => "",
     }
 }
 

@@ -16,7 +16,7 @@ use plotters::style::{
 };
 
 const FINE: f64 = 4.0;
-/// Of a PNG while it is drawn: three bytes each. The figure of the whole comparison takes a fifth.
+/// Of a PNG while it is drawn: three bytes each. The overview takes a tenth.
 const MOST_PIXELS: u64 = 200_000_000;
 
 /// Red, green, blue.
@@ -72,7 +72,7 @@ const PNG_LETTERS: Letters = Letters { size: letters::LINE_HEIGHT, drop: 0.157 }
 pub const WIDTH: f64 = 900.0;
 pub const MARGIN: f64 = 16.0;
 /// Letters inside a chart.
-pub const SMALL: f64 = 11.0;
+pub const SMALL: f64 = 12.0;
 
 /// Lengths of strokes and gaps in pixels; empty for a solid line.
 pub type Dash = &'static [f64];
@@ -101,13 +101,16 @@ pub struct Figure {
     pub title: String,
     /// Sample size, what was left out, how to read it.
     pub caption: String,
+    /// Sentences that a page sets below the picture.
+    pub notes: Vec<String>,
     pub data: DataTable,
     items: Vec<CanvasItem>,
 }
 
 impl Figure {
     pub fn new(width: f64, title: String, caption: String) -> Self {
-        Self { width, height: 0.0, title, caption, data: DataTable::default(), items: Vec::new() }
+        let (notes, data, items) = Default::default();
+        Self { width, height: 0.0, title, caption, notes, data, items }
     }
 
     pub fn line(&mut self, points: Vec<(f64, f64)>, color: Color, width: f64, dash: Dash) {
@@ -248,19 +251,6 @@ impl Figure {
             self.text((at.0, at.1 + size * 1.3 * row as f64), line, size, color, Align::Middle);
         }
         below
-    }
-
-    pub fn place(&mut self, other: &Self, at: (f64, f64)) {
-        let moved = |(x, y): (f64, f64)| (x + at.0, y + at.1);
-        self.items.extend(other.items.iter().cloned().map(|mut item| {
-            match &mut item {
-                CanvasItem::Line { points, .. } | CanvasItem::Area { points, .. } => {
-                    points.iter_mut().for_each(|point| *point = moved(*point))
-                }
-                CanvasItem::Text { at, .. } | CanvasItem::Marker { at, .. } => *at = moved(*at),
-            }
-            item
-        }));
     }
 
     pub fn svg(&self) -> Result<String, ResultError> {

@@ -4,7 +4,7 @@
 //! Blocks and injections are put together: losses summed, times as the median with their range.
 
 use super::canvas::{Figure, INK, MARGIN};
-use super::comparison::matrix::{self, MatrixEntry, MatrixRow};
+use super::comparison::matrix::{Matrix, MatrixEntry, MatrixRow};
 use crate::model::{Point, Told};
 use crate::report::faults::FaultCost;
 use crate::report::table::DataTable;
@@ -32,7 +32,7 @@ pub fn draw(costs: &[FaultCost<'_>]) -> Option<Figure> {
         y = figure.wrapped((MARGIN, y + 6.0), fault, 12.5, INK, figure.room(), true);
         let here = costs.iter().filter(|cost| cost.fault == *fault);
         let lines: Vec<MatrixRow> = here.map(|cost| line(cost, &shown, parts)).collect();
-        y = matrix::draw(&mut figure, &head, &lines, y) + 4.0;
+        y = Matrix { head: head.clone(), lines }.draw(&mut figure, y) + 4.0;
     }
     let head = ["fault", "label", "matrix point", "injections"].into_iter().chain(head);
     figure.data = DataTable::new(head, costs.iter().map(|cost| row(cost, &shown, parts)).collect());

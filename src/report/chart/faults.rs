@@ -146,7 +146,7 @@ fn panel_at(
     }
     let mut end = series::ground(figure, x, (left, right), times.unwrap_or(rates).1);
     for note in notes(record) {
-        for line in letters::wrap_to(&note, SMALL, false, right - left, 3) {
+        for line in letters::wrap(&note, SMALL, false, right - left) {
             figure.text((left, end), line, SMALL, INK, Align::Left);
             end += SMALL * 1.35;
         }

@@ -1,5 +1,5 @@
-//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped,
-//! or cut with an ellipsis.
+//! How wide a text is, in the embedded fonts, and how it is made to fit: wrapped, or cut with an
+//! ellipsis where a chart of a run has room for one line only.
 //!
 //! The one measure of every chart. A viewer's own sans-serif is narrower than the embedded DejaVu
 //! or as wide, so what fits here fits there.
@@ -50,7 +50,8 @@ pub fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Lines no wider than `room`, broken at spaces; a word that is wider by itself is broken anywhere.
+/// Lines no wider than `room`, broken at spaces; a word that is wider by itself is broken behind its
+/// marks, and one without any of them anywhere.
 pub fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();
@@ -63,13 +64,23 @@ pub fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
         if !line.is_empty() {
             lines.push(std::mem::take(&mut line));
         }
-        for c in word.chars() {
-            let longer = format!("{line}{c}");
-            if !line.is_empty() && width(&longer, size, bold) > room {
-                lines.push(std::mem::take(&mut line));
-                line.push(c);
-            } else {
+        for piece in pieces(word) {
+            let longer = format!("{line}{piece}");
+            if width(&longer, size, bold) <= room {
                 line = longer;
+                continue;
+            }
+            if !line.is_empty() {
+                lines.push(std::mem::take(&mut line));
+            }
+            for c in piece.chars() {
+                let longer = format!("{line}{c}");
+                if !line.is_empty() && width(&longer, size, bold) > room {
+                    lines.push(std::mem::take(&mut line));
+                    line.push(c);
+                } else {
+                    line = longer;
+                }
             }
         }
     }
@@ -79,14 +90,15 @@ pub fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
     lines
 }
 
-/// At most `most` lines; what is left over becomes an ellipsis.
-pub fn wrap_to(text: &str, size: f64, bold: bool, room: f64, most: usize) -> Vec<String> {
-    let mut lines = wrap(text, size, bold, room);
-    if lines.len() > most.max(1) {
-        let rest = lines.split_off(most.max(1) - 1).join(" ");
-        lines.push(fit(&rest, size, bold, room));
-    }
-    lines
+/// The parts between which a word may be broken: `redis-` and `streams`.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    word.split_inclusive(['-', '=', ',', '/', '.', '_'])
+}
+
+/// The width of what `wrap` breaks last.
+pub fn widest_piece(text: &str, size: f64, bold: bool) -> f64 {
+    let pieces = text.split_whitespace().flat_map(pieces);
+    pieces.map(|piece| width(piece, size, bold)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -102,6 +114,15 @@ mod tests {
     }
 
     #[test]
+    fn the_fonts_have_every_mark() {
+        let none = width("\u{e000}", 1000.0, false);
+        let flags = crate::report::marks::FLAGS.map(|(mark, _)| mark);
+        for mark in flags.into_iter().chain(["←", "→", "✓", "✗", "◐", "‡"]) {
+            assert_ne!(width(mark, 1000.0, false), none, "{mark}");
+        }
+    }
+
+    #[test]
     fn nothing_is_wider_than_its_room() {
         let text = "◐ right for redis-pubsub at message.size=100B, antidisestablishmentarianism";
         for room in [30.0, 60.0, 200.0] {
@@ -112,7 +133,14 @@ mod tests {
         }
         assert_eq!(wrap("one two", 12.0, false, 1000.0), ["one two"]);
         assert_eq!(fit("short", 12.0, false, 100.0), "short");
-        let two = wrap_to(text, 12.0, false, 120.0, 2);
-        assert!(two.len() == 2 && two[1].ends_with('…'), "{two:?}");
+    }
+
+    #[test]
+    fn a_long_name_is_broken_behind_its_marks() {
+        let name = "redis-streams-aof-everysec";
+        assert_eq!(wrap(name, 12.0, false, 100.0), ["redis-streams-", "aof-everysec"]);
+        let widest = widest_piece(name, 12.0, false);
+        assert!(wrap(name, 12.0, false, widest).iter().all(|line| name.contains(line.as_str())));
+        assert!(widest >= width("streams-", 12.0, false));
     }
 }

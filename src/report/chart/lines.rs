@@ -4,7 +4,7 @@
 use super::axis::Scale;
 use super::canvas::{Align, Color, Dash, Figure, GRID, INK, MARGIN, MUTED, SMALL};
 use super::{letters, palette};
-use crate::model::Marker;
+use crate::model::{Direction, Marker};
 use itertools::Itertools;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Plot<'a> {
     pub title: String,
     pub x_name: &'a str,
     pub y_name: &'a str,
+    /// Of what stands on the vertical axis.
+    pub better: Direction,
     pub x_tick: &'a dyn Fn(f64) -> String,
     pub y_tick: &'a dyn Fn(f64) -> String,
     /// Dashes where y is x.
@@ -28,6 +30,9 @@ pub struct Plot<'a> {
 /// Left, right, top and bottom of the room for a plot, names and ticks included.
 type Room = (f64, f64, f64, f64);
 
+/// From one line of a legend to the next.
+const LINE: f64 = 16.0;
+
 /// A name in a legend, with what is drawn for it.
 pub struct LegendEntry {
     pub name: String,
@@ -35,9 +40,11 @@ pub struct LegendEntry {
     pub mark: Option<(Marker, Color)>,
 }
 
+/// The least width of a plot.
+const LEAST: f64 = 250.0;
 const IDEAL: (Color, f64, Dash) = (MUTED, 1.2, &[3.0, 3.0]);
 
-/// One plot with both axes logarithmic.
+/// One plot with both axes logarithmic, below its title.
 fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, top, bottom): Room) {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let mut steps: Vec<f64> = points().map(|(x, ..)| *x).collect();
@@ -58,9 +65,12 @@ fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, to
     if steps.len() <= 8 {
         x = x.with_ticks(steps.clone());
     }
-    let title = letters::fit(&plot.title, SMALL, true, right - left);
-    figure.bold((left, top + 6.0), title, SMALL, INK, Align::Left);
-    let name = letters::fit(plot.y_name, SMALL, false, right - left);
+    let better = match plot.better {
+        Direction::Higher => ", higher is better",
+        Direction::Lower => ", lower is better",
+        Direction::Neutral => "",
+    };
+    let name = format!("{}{better}", plot.y_name);
     figure.text((left, top + 21.0), name, SMALL, MUTED, Align::Left);
     y.draw_left(figure, from, right, plot.y_tick);
     figure.line(vec![(from, bottom - 46.0), (right, bottom - 46.0)], GRID, 1.5, &[]);
@@ -80,22 +90,28 @@ fn draw(figure: &mut Figure, curves: &[Curve], plot: &Plot<'_>, (left, right, to
     }
 }
 
-/// Plots beside each other, so many in a row, so far apart and so high;
-/// returns where the last row ends.
+/// Plots beside each other, at most so many in a row, so far apart and so high; returns where the
+/// last row ends.
 pub fn plots(
     figure: &mut Figure,
     plots: &[(Vec<Curve>, Plot<'_>)],
-    (columns, gap, high): (usize, f64, f64),
+    (most, gap, high): (usize, f64, f64),
     top: f64,
 ) -> f64 {
+    let columns = ((figure.room() + gap) / (LEAST + gap)) as usize;
     let mut y = top;
-    for row in plots.chunks(columns) {
+    for row in plots.chunks(columns.clamp(1, most)) {
         let wide = (figure.room() - gap * (row.len() as f64 - 1.0)) / row.len() as f64;
-        for (at, (curves, plot)) in row.iter().enumerate() {
-            let left = MARGIN + (wide + gap) * at as f64;
-            draw(figure, curves, plot, (left, left + wide, y, y + high));
+        let left = |at: usize| MARGIN + (wide + gap) * at as f64;
+        let mut below = y;
+        for (at, (_, plot)) in row.iter().enumerate() {
+            let end = figure.wrapped((left(at), y + 6.0), &plot.title, SMALL, INK, wide, true);
+            below = below.max(end - 22.0);
         }
-        y += high + 4.0;
+        for (at, (curves, plot)) in row.iter().enumerate() {
+            draw(figure, curves, plot, (left(at), left(at) + wide, below, below + high));
+        }
+        y = below + high + 4.0;
     }
     y
 }
@@ -125,21 +141,23 @@ pub fn legend_of<'a>(
 /// would stand.
 pub fn legend(figure: &mut Figure, entries: &[LegendEntry], top: f64) -> f64 {
     let room = figure.room();
-    let (mut x, mut y) = (MARGIN, top);
+    let (mut x, mut y, mut deepest) = (MARGIN, top, 0);
     for entry in entries {
-        let name = letters::fit(&entry.name, SMALL, false, room - 40.0);
-        let wide = 38.0 + letters::width(&name, SMALL, false);
+        let name = letters::wrap(&entry.name, SMALL, false, room - 40.0);
+        let widest = name.iter().map(|line| letters::width(line, SMALL, false));
+        let wide = 38.0 + widest.fold(0.0, f64::max);
         if x > MARGIN && x + wide > MARGIN + room {
-            (x, y) = (MARGIN, y + 16.0);
+            (x, y, deepest) = (MARGIN, y + LINE * deepest as f64, 0);
         }
+        deepest = deepest.max(name.len());
         if let Some((color, width, dash)) = entry.line {
             figure.line(vec![(x, y), (x + 26.0, y)], color, width, dash);
         }
         if let Some((shape, color)) = entry.mark {
             figure.marker((x + 13.0, y), shape, 3.8, color, true);
         }
-        figure.text((x + 32.0, y), name, SMALL, INK, Align::Left);
+        figure.lines((x + 32.0, y), LINE, &name, SMALL, INK);
         x += wide + 14.0;
     }
-    y + 16.0
+    y + LINE * deepest.max(1) as f64
 }

@@ -3,6 +3,7 @@
 use super::canvas::Figure;
 use super::rows::{self, Axis, Block, Marks};
 use crate::model::Point;
+use crate::model::metric::{END_TO_END, GOODPUT};
 use crate::report::group::{Group, blocks};
 use crate::report::table::DataTable;
 use crate::result::LatencyValue;
@@ -51,6 +52,7 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
                 || group.absent().unwrap_or_else(|| "no value".to_owned()),
                 |mean| format!("{} msg/s{}", compact(mean.value()), interval(&mean)),
             ),
+            ..Marks::default()
         };
         rows::push(
             &mut drawn,
@@ -75,7 +77,13 @@ pub fn throughput(groups: &[Group<'_>]) -> Option<Figure> {
         ]
     };
     let data = DataTable::new(head, groups.iter().map(row).collect());
-    Some(finish((title, caption), &drawn, "goodput, messages a second (log)", &compact, data))
+    let axis = Axis {
+        name: "goodput, messages a second (log)".to_owned(),
+        better: GOODPUT.better,
+        log: true,
+        tick: &compact,
+    };
+    Some(finish((title, caption), &drawn, axis, data))
 }
 
 /// End-to-end p50, p99 and p99.9 of the open model, grouped by matrix point.
@@ -123,8 +131,10 @@ pub fn latency(groups: &[Group<'_>]) -> Option<Figure> {
         place.chain(numbers).chain([group.blocks.len().to_string()]).collect()
     };
     let data = DataTable::new(head, groups.iter().map(row).collect());
-    let axis = format!("end-to-end latency, {} (log)", unit.name());
-    Some(finish((title, caption), &drawn, &axis, &|ns| unit.of(ns), data))
+    let name = format!("end-to-end latency, {} (log)", unit.name());
+    let tick = |ns: f64| unit.of(ns);
+    let axis = Axis { name, better: END_TO_END.better, log: true, tick: &tick };
+    Some(finish((title, caption), &drawn, axis, data))
 }
 
 fn interval(mean: &GeometricMean) -> String {
@@ -143,13 +153,11 @@ fn named(group: &Group<'_>) -> String {
 fn finish(
     (title, caption): (String, String),
     drawn: &[Block],
-    axis: &str,
-    tick: &dyn Fn(f64) -> String,
+    axis: Axis<'_>,
     data: DataTable,
 ) -> Figure {
     let (mut figure, top) = Figure::titled(title, caption);
     figure.data = data;
-    let axes = [Axis { name: axis.to_owned(), log: true, tick }];
-    let bottom = rows::draw(&mut figure, drawn, &axes, top + 4.0);
+    let bottom = rows::draw(&mut figure, drawn, &[axis], top + 4.0);
     figure.captioned(bottom + 10.0)
 }

@@ -3,7 +3,8 @@
 
 use super::canvas::Figure;
 use super::lines::{self, Curve, Plot};
-use crate::model::{Point, Unit};
+use crate::model::metric::{BYSTANDER_P99, GOODPUT_BYTES, SPEED_UP};
+use crate::model::{Metric, Point, Unit};
 use crate::report::group::{Group, blocks, known_or_new};
 use crate::report::observed::ObservedMetric;
 use crate::report::quantity;
@@ -13,9 +14,9 @@ use crate::result::words::{compact, or_dash, significant, time};
 
 /// Goodput against message size, with the p99 of small messages beside it.
 pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
-    let curves = |metric: &str| {
+    let curves = |metric: &Metric| {
         let mut curves: Vec<Curve> = Vec::new();
-        for seen in seen.iter().filter(|seen| seen.metric == metric) {
+        for seen in seen.iter().filter(|seen| seen.metric == metric.name) {
             let (Some(size), Some(value)) = (Point::read(seen.point).number("size"), seen.value())
             else {
                 continue;
@@ -35,7 +36,7 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
         curves.iter_mut().for_each(|curve| curve.points.sort_by(|a, b| a.0.total_cmp(&b.0)));
         curves
     };
-    let goodput = curves("goodput_bytes");
+    let goodput = curves(GOODPUT_BYTES);
     let best =
         goodput.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
     let (curve, (size, most, _)) = best.max_by(|a, b| a.1.1.total_cmp(&b.1.1))?;
@@ -47,15 +48,16 @@ pub fn ladder(seen: &[ObservedMetric<'_>]) -> Option<Figure> {
     );
     let caption = "Payload bytes delivered a second, and the p99 of a stream of small messages \
         beside; both axes logarithmic.";
-    let bystander = curves("bystander.p99");
-    let plot = |title: &str, y_name, y_tick| {
+    let bystander = curves(BYSTANDER_P99);
+    let plot = |title: &str, y_name, metric: &Metric, y_tick| {
         let (title, x_name, x_tick) = (title.to_owned(), "message size", &quantity::bytes as _);
-        Plot { title, x_name, y_name, x_tick, y_tick, ideal: false }
+        Plot { title, x_name, y_name, better: metric.better, x_tick, y_tick, ideal: false }
     };
-    let mut plots =
-        vec![(goodput.clone(), plot("Goodput", "bytes a second (log)", &quantity::decimal_bytes))];
+    let bytes = plot("Goodput", "bytes a second (log)", GOODPUT_BYTES, &quantity::decimal_bytes);
+    let mut plots = vec![(goodput.clone(), bytes)];
     if !bystander.is_empty() {
-        plots.push((bystander.clone(), plot("Small messages beside", "p99 (log)", &time)));
+        let p99 = plot("Small messages beside", "p99 (log)", BYSTANDER_P99, &time);
+        plots.push((bystander.clone(), p99));
     }
     let mut figure = compose(title, caption.to_owned(), plots);
     let beside = |label: &str, size: f64| {
@@ -140,6 +142,7 @@ pub fn scaling(key: &'static str, groups: &[Group<'_>]) -> Option<Figure> {
         title: if condition.is_empty() { "All".to_owned() } else { worded(key, condition) },
         x_name: key,
         y_name: "speed-up, ×",
+        better: SPEED_UP.better,
         x_tick: &whole,
         y_tick: &whole,
         ideal: true,

@@ -9,6 +9,7 @@ use super::canvas::Figure;
 use super::lines::{Curve, Plot};
 use super::sweep::compose;
 use crate::model::Point;
+use crate::model::metric::END_TO_END;
 use crate::report::group::{Group, blocks, known_or_new};
 use crate::report::quantity;
 use crate::report::table::DataTable;
@@ -211,7 +212,15 @@ fn figure(title: String, caption: String, lines: &[RateCurve<'_>]) -> Figure {
         let title = if condition.is_empty() { "All".to_owned() } else { condition.clone() };
         let (x_name, y_name) = ("messages a second carried (log)", "end-to-end p99 (log)");
         let own = lines.iter().filter(|line| line.condition == *condition);
-        let plot = Plot { title, x_name, y_name, x_tick: &compact, y_tick: &time, ideal: false };
+        let plot = Plot {
+            title,
+            x_name,
+            y_name,
+            better: END_TO_END.better,
+            x_tick: &compact,
+            y_tick: &time,
+            ideal: false,
+        };
         (own.flat_map(curves).collect(), plot)
     };
     let families: Vec<(Vec<Curve>, Plot<'_>)> =

@@ -16,7 +16,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
     let families = families(cells);
     let plots: Vec<_> =
         families.iter().map(|family| (family.curves.clone(), plot(family))).collect();
-    let mut y = lines::plots(figure, &plots, (3, 14.0, 220.0), top);
+    let mut y = lines::plots(figure, &plots, (3, 24.0, 230.0), top);
     let drawn = |label: &str| {
         families.iter().flat_map(|family| &family.curves).any(|curve| curve.label == label)
     };
@@ -25,11 +25,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         y = lines::legend_of(figure, labels, true, y + 6.0);
         let text = "Factor of messages delivered a second against one. Hollow: not everything \
             arrived everywhere.";
-        y = figure.note(y + 2.0, text);
+        figure.notes.push(text.to_owned());
     }
-    for text in unlimited(cells) {
-        y = figure.note(y, &text);
-    }
+    figure.notes.extend(unlimited(cells));
     // Labels with curves may still be unable to do a part of it.
     let unable = cells
         .all
@@ -40,10 +38,9 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
                 if Point::read(&cell.cell).get(FAN_OUT).is_some() { "fan-out" } else { "sharing" };
             format!("{}, {what}: {}.", cell.label, reason(cell))
         });
-    for text in unable.unique() {
-        y = figure.note(y, &text);
-    }
-    absences(figure, cells, y)
+    figure.notes.extend(unable.unique());
+    absences(figure, cells);
+    y
 }
 
 /// Where work is shared and consumers were not what limited: there is no curve.
@@ -72,6 +69,7 @@ fn plot(family: &SpeedupGroup) -> Plot<'_> {
         title,
         x_name: family.key,
         y_name: "speed-up, ×",
+        better: SPEED_UP.better,
         x_tick: &whole,
         y_tick: &whole,
         ideal: true,

@@ -6,7 +6,7 @@
 
 use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks};
-use crate::model::Point;
+use crate::model::{Point, metric};
 use crate::report::cells::{Cells, reason};
 use crate::report::marks;
 use crate::result::words::{TimeUnit, compact, survival};
@@ -55,7 +55,8 @@ pub fn draw(
         );
     }
     let name = format!("{axis}; line: 95 % interval");
-    rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &compact }], top)
+    let axis = Axis { name, better: metric::better(metric), log: true, tick: &compact };
+    rows::draw(figure, &blocks, &[axis], top)
 }
 
 fn dot(cell: &ComparedCell) -> Marks {
@@ -78,6 +79,7 @@ fn dot(cell: &ComparedCell) -> Marks {
             }
             None => reason(cell),
         },
+        ..Marks::default()
     }
 }
 
@@ -108,5 +110,7 @@ pub fn quantiles(figure: &mut Figure, cells: &Cells<'_>, of: &[String; 3], top: 
         rows::push(&mut blocks, header, (&cell.label, &cell.system), drawn);
     }
     let name = format!("end-to-end, {} (log): p50 and p99.9 small, p99 large", unit.name());
-    rows::draw(figure, &blocks, &[Axis { name, log: true, tick: &|ns| unit.of(ns) }], top)
+    let tick = |ns: f64| unit.of(ns);
+    let axis = Axis { name, better: metric::better(&of[1]), log: true, tick: &tick };
+    rows::draw(figure, &blocks, &[axis], top)
 }

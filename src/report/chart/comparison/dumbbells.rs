@@ -4,6 +4,7 @@
 use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Marks};
 use crate::model::Point;
+use crate::model::metric::HEALTHY_P99;
 use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
 use crate::result::ComparedCell;
@@ -24,23 +25,18 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         let (clean, value) = (own(false), own(true));
         let (others, bar, text) =
             (clean.into_iter().collect(), clean.zip(value), words(cells, label));
-        rows::push(&mut blocks, String::new(), (label, system), Marks { value, others, bar, text });
+        let marks = Marks { value, others, bar, text, ..Marks::default() };
+        rows::push(&mut blocks, String::new(), (label, system), marks);
     }
     let name = format!("healthy p99, {} (log): small without poison, large with", unit.name());
-    let y = rows::draw(
-        figure,
-        &blocks,
-        &[Axis { name, log: true, tick: &|ns| unit.of(ns) }],
-        top + 4.0,
-    );
     let crashes =
         cells.labels().into_iter().filter_map(|(label, _)| crash(cells, label)).join("; ");
-    match crashes.is_empty() {
-        true => y,
-        false => {
-            figure.note(y + 4.0, &format!("Consumers killed in mid-batch, for each: {crashes}."))
-        }
+    if !crashes.is_empty() {
+        figure.notes.push(format!("Consumers killed in mid-batch, for each: {crashes}."));
     }
+    let tick = |ns: f64| unit.of(ns);
+    let axis = Axis { name, better: HEALTHY_P99.better, log: true, tick: &tick };
+    rows::draw(figure, &blocks, &[axis], top)
 }
 
 /// `0 lost, 12 twice, 340 held up; set aside within 3.1 ms`.

@@ -3,9 +3,9 @@
 //!
 //! Each fault has a part of its own, what loses a node for good first.
 
-use super::super::canvas::{Figure, INK, MARGIN};
+use super::super::canvas::{Figure, INK, MARGIN, SMALL};
 use super::absences;
-use super::matrix::{self, MatrixEntry, MatrixRow};
+use super::matrix::{Matrix, MatrixEntry, MatrixRow, entry};
 use crate::model::Point;
 use crate::model::metric;
 use crate::report::cells::Cells;
@@ -21,23 +21,27 @@ const FAULTS: [FaultFigure; 7] =
     [RPO, RPO_TIME, RTO_PUBLISH, RTO_DURABLE, RTO_90, SCRIPTED, REDUNDANCY];
 
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let mut y = top;
     let mut faults =
         cells.metric(RPO.metric.name).iter().map(|cell| fault(&cell.cell)).unique().collect_vec();
     faults.sort_by_key(|name| !name.ends_with("for good"));
-    for name in &faults {
+    let part = |name: &String| {
         let of_fault = |cell: &&ComparedCell| fault(&cell.cell) == *name;
-        let here: Vec<&ComparedCell> =
-            cells.metric(RPO.metric.name).into_iter().filter(of_fault).collect();
-        y = figure.wrapped((MARGIN, y + 8.0), name, 11.5, INK, figure.room(), true) - 4.0;
-        y = part(figure, cells, &here, y);
+        part(cells, cells.metric(RPO.metric.name).into_iter().filter(of_fault).collect())
+    };
+    let parts: Vec<Matrix<'_>> = faults.iter().map(part).collect();
+    figure.width = parts.iter().map(Matrix::least_width).fold(figure.width, f64::max);
+    let mut y = top - 6.0;
+    for (name, matrix) in faults.iter().zip(&parts) {
+        y = figure.wrapped((MARGIN, y + 8.0), name, SMALL, INK, figure.room(), true) - 2.0;
+        y = matrix.draw(figure, y);
     }
     if !faults.is_empty() {
         let text = "From the moment a fault took effect, of the slowest partition or stream; \
             copies: of each message.";
-        y = figure.note(y + 4.0, text);
+        figure.notes.push(text.to_owned());
     }
-    absences(figure, cells, y)
+    absences(figure, cells);
+    y
 }
 
 /// A time of the plan that is none fills no column: the script went on at once.
@@ -47,13 +51,13 @@ fn says_something(cell: &ComparedCell) -> bool {
 }
 
 /// One matrix: a line for each of the cells of its first column.
-fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f64) -> f64 {
+fn part(cells: &Cells<'_>, mut first: Vec<&ComparedCell>) -> Matrix<'static> {
     let any = |metric: &str| {
         first.iter().any(|cell| cells.beside(cell, metric).is_some_and(says_something))
     };
     let shown: Vec<_> =
         FAULTS.iter().filter(|of| of.metric == RPO.metric || any(of.metric.name)).collect();
-    let entry = |cell: &ComparedCell, metric: &str| {
+    let told = |cell: &ComparedCell, metric: &str| {
         let acked = cells.beside(cell, metric::FAULT_ACKED.name).and_then(|acked| acked.value);
         match cell.value.zip(acked).filter(|_| metric == cell.metric) {
             Some((gone, acked)) => {
@@ -66,7 +70,6 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
     };
     // In the order of the table's columns, plain labels first.
     let order: Vec<&str> = cells.labels().into_iter().map(|(label, _)| label).collect();
-    let mut first: Vec<&ComparedCell> = first.to_vec();
     first.sort_by_key(|cell| order.iter().position(|label| *label == cell.label));
     let parts = first.iter().any(|cell| !cells.restart_beside(cell).is_empty());
     let lines: Vec<MatrixRow> = (first.iter())
@@ -81,7 +84,7 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
                 system: cell.system.clone(),
                 entries: shown
                     .iter()
-                    .map(|of| entry(cell, of.metric.name))
+                    .map(|of| told(cell, of.metric.name))
                     .chain(parts.then(|| MatrixEntry {
                         text: cells.restart_beside(cell),
                         share: None,
@@ -91,9 +94,8 @@ fn part(figure: &mut Figure, cells: &Cells<'_>, first: &[&ComparedCell], top: f6
             }
         })
         .collect();
-    let head: Vec<&str> =
-        shown.iter().map(|of| of.head).chain(parts.then_some(PARTS_HEAD)).collect();
-    matrix::draw(figure, &head, &lines, top)
+    let head = shown.iter().map(|of| of.head).chain(parts.then_some(PARTS_HEAD)).collect();
+    Matrix { head, lines }
 }
 
 /// A value, or in a word why there is none.
@@ -107,7 +109,7 @@ fn words(cell: Option<&ComparedCell>) -> MatrixEntry {
                 _ => "not seen",
             })
         }
-        cell => matrix::entry(cell),
+        cell => entry(cell),
     }
 }
 

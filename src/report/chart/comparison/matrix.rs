@@ -30,54 +30,110 @@ pub struct MatrixRow {
     pub entries: Vec<MatrixEntry>,
 }
 
-const LABEL: f64 = 11.5;
-const TEXT: f64 = 10.5;
-const STEP: f64 = 12.5;
-const GAP: f64 = 8.0;
-/// Lines of an entry: as many as the parts of a restart take in a narrow column.
-const DEEPEST: usize = 8;
+/// What each label has in each column.
+pub struct Matrix<'a> {
+    pub head: Vec<&'a str>,
+    pub lines: Vec<MatrixRow>,
+}
 
-pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -> f64 {
-    let widest =
-        lines.iter().map(|line| letters::width(&line.label, LABEL, false)).fold(0.0, f64::max);
-    let labels = widest.min(figure.room() * 0.32);
-    let first = MARGIN + labels + 14.0;
-    let places = places(head, lines, first, figure.width - MARGIN);
-    let heads: Vec<Vec<String>> = head
-        .iter()
-        .zip(&places)
-        .map(|(text, (left, right))| letters::wrap(text, SMALL, true, right - left))
-        .collect();
-    let deepest = heads.iter().map(Vec::len).max().unwrap_or(1) as f64;
-    for (texts, (left, _)) in heads.iter().zip(&places) {
-        // Heads stand on the line below them.
-        let from = top + 4.0 + 14.0 * (deepest - texts.len() as f64);
-        for (row, text) in texts.iter().enumerate() {
-            figure.bold((*left, from + 14.0 * row as f64), text, SMALL, MUTED, Align::Left);
-        }
-    }
-    let mut y = top + 4.0 + 14.0 * deepest;
-    for line in lines {
-        figure.line(vec![(MARGIN, y - 4.0), (figure.width - MARGIN, y - 4.0)], GRID, 1.0, &[]);
-        let texts: Vec<Vec<String>> = line
-            .entries
-            .iter()
-            .zip(&places)
-            .map(|(entry, (left, right))| {
-                letters::wrap_to(&entry.text, TEXT, false, right - left, DEEPEST)
-            })
+const STEP: f64 = 15.0;
+const GAP: f64 = 12.0;
+/// The least that labels leave to columns that need it, and the most that one text claims.
+const LABELS: f64 = 110.0;
+const MOST: f64 = 140.0;
+const WANTED: f64 = 300.0;
+/// As wide as `212k msg/s`.
+const SHORT: f64 = 70.0;
+
+impl Matrix<'_> {
+    pub fn draw(&self, figure: &mut Figure, top: f64) -> f64 {
+        let (labels, places) = self.places(figure);
+        let heads: Vec<Vec<String>> = (self.head.iter().zip(&places))
+            .map(|(text, (left, right))| letters::wrap(text, SMALL, true, right - left))
             .collect();
-        let bars = line.entries.iter().any(|entry| entry.share.is_some());
+        let deepest = heads.iter().map(Vec::len).max().unwrap_or(1) as f64;
+        for (texts, (left, _)) in heads.iter().zip(&places) {
+            // Heads stand on the line below them.
+            let from = top + 4.0 + STEP * (deepest - texts.len() as f64);
+            for (row, text) in texts.iter().enumerate() {
+                let at = (*left, from + STEP * row as f64);
+                figure.bold(at, text, SMALL, MUTED, Align::Left);
+            }
+        }
+        let mut y = top + 2.0 + STEP * deepest;
+        for line in &self.lines {
+            ground(figure, y - 4.0);
+            y = line.draw(figure, labels, &places, y);
+        }
+        ground(figure, y - 4.0);
+        y + 6.0
+    }
+
+    pub fn least_width(&self) -> f64 {
+        2.0 * MARGIN + self.widest_label().min(LABELS) + self.columns_in_two()
+    }
+
+    /// The columns, where most texts stand on two lines.
+    fn columns_in_two(&self) -> f64 {
+        let columns = self.each(in_two, |text| in_two(text).max(least(text)));
+        columns.iter().map(|column| column + GAP).sum::<f64>() + GAP
+    }
+
+    fn widest_label(&self) -> f64 {
+        let label = |line: &MatrixRow| letters::width(&line.label, SMALL, false) + 1.0;
+        self.lines.iter().map(label).fold(0.0, f64::max)
+    }
+
+    /// What each column takes by a measure of its head and one of its entries.
+    fn each(&self, head: impl Fn(&str) -> f64, entry: impl Fn(&str) -> f64) -> Vec<f64> {
+        let widest = |at: usize| {
+            let entries = self.lines.iter().filter_map(|line| line.entries.get(at));
+            entries.map(|own| entry(&own.text)).fold(0.0, f64::max)
+        };
+        let columns = self.head.iter().enumerate();
+        columns.map(|(at, text)| head(text).max(widest(at)) + 1.0).collect()
+    }
+
+    /// The room of the labels, and from where to where each column reaches: what it needs for its
+    /// longest word, then what it wants for texts on one line, then an equal part of the rest.
+    fn places(&self, figure: &Figure) -> (f64, Vec<(f64, f64)>) {
+        let needs = self.each(least_head, least);
+        let wants = self.each(in_two, |text| letters::width(text, SMALL, false).min(WANTED));
+        let [need, want] = [&needs, &wants].map(|all| all.iter().sum::<f64>());
+        let gaps = GAP * self.head.len() as f64;
+        let left = (figure.room() - self.columns_in_two()).max(LABELS);
+        let labels = self.widest_label().min(figure.room() * 0.32).min(left);
+        let room = figure.room() - labels - GAP - gaps;
+        let share = ((room - need) / (want - need).max(1.0)).clamp(0.0, 1.0);
+        let rest = (room - want).max(0.0) / self.head.len().max(1) as f64;
+        let scale = (room / need.max(1.0)).min(1.0);
+        let mut from = MARGIN + labels + GAP;
+        let place = |(need, want): (&f64, &f64)| {
+            let to = from + need * scale + (want - need).max(0.0) * share + rest;
+            let place = (from, to);
+            from = to + GAP;
+            place
+        };
+        (labels, needs.iter().zip(&wants).map(place).collect())
+    }
+}
+
+impl MatrixRow {
+    fn draw(&self, figure: &mut Figure, labels: f64, places: &[(f64, f64)], y: f64) -> f64 {
+        let entries = || self.entries.iter().zip(places);
+        let texts: Vec<Vec<String>> = entries()
+            .map(|(entry, (left, right))| letters::wrap(&entry.text, SMALL, false, right - left))
+            .collect();
+        let label = letters::wrap(&self.label, SMALL, false, labels);
+        figure.lines((MARGIN, y + 6.0), STEP, &label, SMALL, INK);
+        let bars = self.entries.iter().any(|entry| entry.share.is_some());
         let deepest = texts.iter().map(Vec::len).max().unwrap_or(1) as f64;
-        let height = STEP * deepest + if bars { 13.0 } else { 7.0 };
-        let color = palette::of(&line.system).color;
-        let label = letters::fit(&line.label, LABEL, false, labels + 1.0);
-        figure.text((MARGIN, y + 6.0), label, LABEL, INK, Align::Left);
-        for ((entry, texts), &(left, right)) in line.entries.iter().zip(&texts).zip(&places) {
+        let color = palette::of(&self.system).color;
+        for ((entry, &(left, right)), texts) in entries().zip(&texts) {
             let ink = if entry.known { INK } else { MUTED };
-            figure.lines((left, y + 6.0), STEP, texts, TEXT, ink);
+            figure.lines((left, y + 6.0), STEP, texts, SMALL, ink);
             if let Some(share) = entry.share {
-                let (bar, wide) = (y + 6.0 + STEP * deepest - 2.0, (right - left).min(64.0));
+                let (bar, wide) = (y + 4.0 + STEP * deepest, (right - left).min(64.0));
                 figure.line(vec![(left, bar), (left + wide, bar)], GRID, 4.0, &[]);
                 if share > 0.0 {
                     let end = left + wide * share.clamp(0.02, 1.0);
@@ -85,39 +141,30 @@ pub fn draw(figure: &mut Figure, head: &[&str], lines: &[MatrixRow], top: f64) -
                 }
             }
         }
-        y += height;
+        let below = if bars { 13.0 } else { 7.0 };
+        y + (STEP * deepest + below).max(STEP * label.len() as f64 + 7.0)
     }
-    figure.line(vec![(MARGIN, y - 4.0), (figure.width - MARGIN, y - 4.0)], GRID, 1.0, &[]);
-    y + 6.0
 }
 
-/// From where to where each column reaches: as wide as its longest word or text needs, and an equal
-/// part of the rest.
-fn places(head: &[&str], lines: &[MatrixRow], from: f64, to: f64) -> Vec<(f64, f64)> {
-    let word = |text: &str| {
-        text.split(' ').map(|word| letters::width(word, SMALL, true)).fold(0.0, f64::max)
-    };
-    let needs: Vec<f64> = (head.iter().enumerate())
-        .map(|(at, text)| {
-            let entries = lines.iter().filter_map(|line| line.entries.get(at));
-            let widest =
-                entries.map(|entry| letters::width(&entry.text, TEXT, false)).fold(0.0, f64::max);
-            word(text).max(widest.min(70.0)) + 1.0
-        })
-        .collect();
-    let count = head.len().max(1) as f64;
-    let total: f64 = needs.iter().sum();
-    let room = to - from - GAP * count;
-    let (scale, rest) =
-        if total > room { (room / total, 0.0) } else { (1.0, (room - total) / count) };
-    let mut left = from;
-    let place = |need: &f64| {
-        let right = left + need * scale + rest;
-        let place = (left, right);
-        left = right + GAP;
-        place
-    };
-    needs.iter().map(place).collect()
+fn least_head(text: &str) -> f64 {
+    letters::widest_piece(text, SMALL, true).min(MOST)
+}
+
+/// What is short stays on one line.
+fn least(text: &str) -> f64 {
+    match letters::width(text, SMALL, false) {
+        short if short <= SHORT => short,
+        _ => letters::widest_piece(text, SMALL, false).min(MOST),
+    }
+}
+
+fn in_two(text: &str) -> f64 {
+    let half = letters::width(text, SMALL, true) / 2.0 + GAP;
+    half.min(MOST).max(least_head(text))
+}
+
+fn ground(figure: &mut Figure, y: f64) {
+    figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.0, &[]);
 }
 
 /// The entry of a cell: its value in words, or why there is none.
@@ -148,8 +195,9 @@ pub fn columns(
                 .collect(),
         })
         .collect();
-    let mut y = draw(figure, &head, &lines, top + 4.0);
-    y = figure.note(y + 4.0, note);
+    let matrix = Matrix { head, lines };
+    figure.width = figure.width.max(matrix.least_width());
+    figure.notes.push(note.to_owned());
     // One line for each label and reason, with the columns that it speaks for.
     for (label, _) in cells.labels() {
         let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -162,8 +210,8 @@ pub fn columns(
             known_or_new(&mut reasons, |(reason, _)| *reason == cell.text, new).1.push(name);
         }
         for (reason, names) in reasons {
-            y = figure.note(y, &format!("{label} cannot ({}): {reason}.", names.join(", ")));
+            figure.notes.push(format!("{label} cannot ({}): {reason}.", names.join(", ")));
         }
     }
-    y
+    matrix.draw(figure, top)
 }

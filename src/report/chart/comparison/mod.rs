@@ -1,8 +1,6 @@
-//! The comparison table as one figure: a panel for each claim in the form that suits it, its
-//! verdict in words above.
+//! A panel for each claim in the form that suits it, drawn for each width of screen.
 //!
-//! Panels are figures of their own: a page shows each beside its numbers,
-//! the picture shows them all.
+//! A page sets title, verdict and sentences around it: a panel is the picture alone.
 
 mod curves;
 mod dots;
@@ -12,7 +10,7 @@ pub mod matrix;
 mod requests;
 mod sizes;
 
-use super::canvas::{Align, Figure, GRID, INK, MARGIN, MUTED};
+use super::canvas::Figure;
 use crate::claims::{self, Drawing};
 use crate::model::System;
 use crate::report::cells::Cells;
@@ -22,84 +20,47 @@ use crate::report::marks;
 use crate::report::provenance::{self, marked_title};
 use crate::report::table::DataTable;
 use crate::result::words::grouped;
-use crate::result::{Claim, Comparison, RunInfo, Verdict};
+use crate::result::{Claim, Comparison, RunInfo};
 use itertools::Itertools;
 
-const WIDTH: f64 = 600.0;
+/// Of a phone, of a tablet or paper, of a desk. A panel that needs more to say it whole takes it.
+pub const WIDTHS: [f64; 3] = [376.0, 700.0, 1120.0];
 
-pub fn panels(comparison: &Comparison) -> Vec<Figure> {
-    comparison.claims.iter().map(|claim| panel(claim, &comparison.runs)).collect()
+/// One claim, for each width.
+pub type Panels = [Figure; WIDTHS.len()];
+
+/// `None` where there is nothing to draw.
+pub fn panels(comparison: &Comparison) -> Vec<Option<Panels>> {
+    comparison.claims.iter().map(|claim| of_claim(claim, &comparison.runs)).collect()
 }
 
-pub fn draw(comparison: &Comparison, panels: &[Figure]) -> Figure {
-    let verdict =
-        |claim: &Claim| format!("{}: {}", marked_title(claim, &comparison.runs), claim.verdict);
-    let versions = provenance::software(&comparison.runs);
-    let days = comparison
-        .runs
-        .iter()
-        .filter_map(|run| run.started_at.get(..10))
-        .sorted()
-        .dedup()
-        .join(", ");
-    let caption = format!(
-        "Profile {}; {}; {}. {} Filled marks: a system's plain label; hollow: variants, unless a \
-        panel says otherwise.",
-        comparison.profile,
-        if versions.is_empty() { "nothing measured" } else { &versions },
-        if days.is_empty() { "no runs" } else { &days },
-        provenance::notes(comparison).join(" "),
-    );
-    let mut figure =
-        Figure::new(2.0 * WIDTH, comparison.claims.iter().map(verdict).join(" · "), caption);
-    let title = "Kafka against Redis Pub/Sub, Streams and Lists, claim by claim";
-    let top = figure.wrapped((MARGIN, 28.0), title, 18.0, INK, figure.room(), true) - 2.0;
-    // Each panel goes to the column that ends higher: in the table's order, with little left empty.
-    let mut ends = [top, top];
-    for panel in panels {
-        let column = usize::from(ends[1] < ends[0]);
-        let (left, y) = (WIDTH * column as f64, ends[column]);
-        figure.line(vec![(left + MARGIN, y), (left + WIDTH - MARGIN, y)], GRID, 1.5, &[]);
-        figure.place(panel, (left, y));
-        ends[column] = y + panel.height + 6.0;
-    }
-    let y = ends[0].max(ends[1]);
-    figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.5, &[]);
-    figure.height = figure.note(y + 16.0, &figure.caption.clone());
-    figure
-}
-
-fn panel(claim: &Claim, runs: &[RunInfo]) -> Figure {
+fn of_claim(claim: &Claim, runs: &[RunInfo]) -> Option<Panels> {
     let cells = Cells::of(claim, runs);
-    let title = marked_title(claim, runs);
+    let drawing = claims::drawing(&claim.id).filter(|_| cells.any())?;
     let marks = marks::meaning(cells.all.iter().copied());
     let caption = [sample(&cells), from(claim, runs)].into_iter().chain(marks);
+    let caption = caption.chain(filled(drawing, &cells));
     let caption = caption.filter(|text| !text.is_empty()).join(" ");
-    let mut figure = Figure::new(WIDTH, format!("{title}: {}", claim.verdict), caption);
-    figure.bold((MARGIN, 20.0), &title, 15.0, INK, Align::Left);
-    let claimed =
-        format!("Claimed of Kafka: {}. Of Redis: {}.", claim.kafka_claim, claim.redis_claim);
-    let mut y = figure.note(40.0, &claimed);
-    y = figure.wrapped(
-        (MARGIN, y + 3.0),
-        &format!("Verdict: {}", claim.verdict),
-        12.5,
-        INK,
-        figure.room(),
-        true,
-    );
-    if cells.any() {
-        y = claims::drawing(&claim.id)
-            .map_or(y, |drawing| draw_as(drawing, &mut figure, &cells, y));
-        y = figure.note(y + 6.0, &figure.caption.clone());
-    } else if claim.answer != Verdict::NotMeasured {
-        figure.text((MARGIN, y + 6.0), "not measured", 12.5, MUTED, Align::Left);
-        y += 22.0;
-    }
-    figure.height = y + 2.0;
+    let title = format!("{}: {}", marked_title(claim, runs), claim.verdict);
     let row = |system: &str| vec![system.to_owned(), lines(&cells, system).join("; ")];
-    figure.data = DataTable::new(["system", "figures"], System::NAMES.map(row).into());
-    figure
+    let data = DataTable::new(["system", "figures"], System::NAMES.map(row).into());
+    Some(WIDTHS.map(|width| {
+        let mut figure = Figure::new(width, title.clone(), caption.clone());
+        figure.height = draw_as(drawing, &mut figure, &cells, 8.0) + 6.0;
+        figure.data = data.clone();
+        figure
+    }))
+}
+
+/// What a filled mark is, where the picture has no legend that says it.
+fn filled(drawing: &Drawing, cells: &Cells<'_>) -> Option<String> {
+    let plain = matches!(
+        drawing,
+        Drawing::Dots { .. } | Drawing::Quantiles { .. } | Drawing::Requests | Drawing::Dumbbells
+    );
+    let variants = cells.labels().iter().any(|(label, system)| label != system);
+    let text = "Large marks are filled for a system's plain label, hollow for its variants.";
+    (plain && variants).then(|| text.to_owned())
 }
 
 /// Draws the cells in the form that the claim's data ask for; returns where it ends.
@@ -149,13 +110,8 @@ fn from(claim: &Claim, runs: &[RunInfo]) -> String {
     }
 }
 
-/// What could not be done, a line for each label; returns where the next line would stand.
-fn absences(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let mut y = top;
-    for (label, _) in cells.labels() {
-        if let Some(reason) = cells.absent(label) {
-            y = figure.note(y, &format!("{label}: {reason}."));
-        }
-    }
-    y
+/// Notes what could not be done, a sentence for each label.
+fn absences(figure: &mut Figure, cells: &Cells<'_>) {
+    let absent = |(label, _): (&str, &str)| Some(format!("{label}: {}.", cells.absent(label)?));
+    figure.notes.extend(cells.labels().into_iter().filter_map(absent));
 }

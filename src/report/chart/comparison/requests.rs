@@ -5,6 +5,7 @@ use super::super::canvas::Figure;
 use super::super::rows::{self, Axis, Block, Marks, Row};
 use super::absences;
 use crate::model::Point;
+use crate::model::metric::{REQUESTS_PER_BATCH, WAKE_UP_P99};
 use crate::report::cells::{Cells, reason};
 use crate::report::quantity;
 use crate::result::words::{TimeUnit, or_dash, significant};
@@ -40,6 +41,7 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
                     others: p99.and(p50).into_iter().collect(),
                     bar: p50.zip(p99),
                     text: format!("{} · {} {}", number(p50), number(p99), unit.name()),
+                    ..Marks::default()
                 },
             ],
         })
@@ -54,15 +56,25 @@ pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
         .collect();
     let tick = |ns: f64| unit.of(ns);
     let axes = [
-        Axis { name: "requests per batch delivered".to_owned(), log: false, tick: &significant },
-        Axis { name: format!("wake-up p50, p99, {} (log)", unit.name()), log: true, tick: &tick },
+        Axis {
+            name: "requests per batch delivered".to_owned(),
+            better: REQUESTS_PER_BATCH.better,
+            log: false,
+            tick: &significant,
+        },
+        Axis {
+            name: format!("wake-up p50, p99, {} (log)", unit.name()),
+            better: WAKE_UP_P99.better,
+            log: true,
+            tick: &tick,
+        },
     ];
-    let mut y = rows::draw(figure, &blocks, &axes, top) + 4.0;
     let stalled = labels.iter().filter_map(|(label, _)| stalled(cells, label)).join("; ");
     if !stalled.is_empty() {
-        y = figure.note(y, &format!("A consumer that stops reading: {stalled}."));
+        figure.notes.push(format!("A consumer that stops reading: {stalled}."));
     }
-    absences(figure, cells, y)
+    absences(figure, cells);
+    rows::draw(figure, &blocks, &axes, top)
 }
 
 /// `redis-pubsub is cut off, 12,345 of 50,000 lost`.

@@ -1,123 +1,53 @@
 //! A lane for each label on a log axis of sizes: filled arrived intact, hollow was refused; the
 //! refuser at the lane's end.
 
-use super::super::axis::Scale;
-use super::super::canvas::{Align, Color, Figure, GRID, INK, MARGIN, MUTED, SMALL};
+use super::super::canvas::{Align, Figure, MARGIN, MUTED, SMALL};
+use super::super::rows::{self, Axis, Block, Marks, Row, Went};
 use super::super::{letters, palette};
-use crate::model::{Marker, Point};
+use crate::model::metric::LARGEST_INTACT;
+use crate::model::{Point, System};
 use crate::report::cells::{Cells, reason};
 use crate::report::group::known_or_new;
 use crate::report::quantity;
 use crate::result::ComparedCell;
 
-const LABEL: f64 = 11.5;
-/// The words behind a lane, and the room between lanes.
-const WORDS: f64 = 10.5;
-const WORDS_ROOM: f64 = 212.0;
-const LINE: f64 = 12.5;
-
-/// How a size went over all payloads and codecs that were tried.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Went {
-    Intact,
-    Some,
-    Refused,
-}
-
-struct SizeLane<'a> {
-    label: &'a str,
-    system: &'a str,
-    client: Option<&'a str>,
-    sizes: Vec<(f64, Went)>,
-    words: String,
-}
-
 pub fn draw(figure: &mut Figure, cells: &Cells<'_>, top: f64) -> f64 {
-    let lanes: Vec<SizeLane<'_>> =
-        cells.labels().into_iter().flat_map(|label| lanes(cells, label)).collect();
-    let name = |lane: &SizeLane<'_>| {
-        lane.client.map_or_else(|| lane.label.to_owned(), |client| format!("… {client} client"))
+    let block = |row: Row| Block { header: String::new(), rows: vec![row] };
+    let lanes = cells.labels().into_iter().flat_map(|label| lanes(cells, label));
+    let blocks: Vec<Block> = lanes.map(block).collect();
+    let axis = Axis {
+        name: "message size, bytes (log)".to_owned(),
+        better: LARGEST_INTACT.better,
+        log: true,
+        tick: &quantity::decimal_bytes,
     };
-    let widest = lanes
-        .iter()
-        .map(|lane| letters::width(&name(lane), LABEL, false))
-        .fold(0.0, f64::max)
-        .min(150.0);
-    let (left, right) = (MARGIN + widest + 16.0, figure.width - MARGIN - WORDS_ROOM - 16.0);
-    let scale = Scale::log(
-        lanes.iter().flat_map(|lane| lane.sizes.iter().map(|(size, _)| *size)),
-        left,
-        right,
-    );
-    let mut y = legend(figure, top + 4.0);
-    for lane in &lanes {
-        let words = letters::wrap_to(&lane.words, WORDS, false, WORDS_ROOM, 4);
-        let height = LINE * words.len().max(1) as f64 + 7.0;
-        let middle = y + height / 2.0;
-        scale.draw_grid(figure, y, y + height);
-        figure.line(vec![(MARGIN, y), (figure.width - MARGIN, y)], GRID, 1.0, &[]);
-        let label = letters::fit(&name(lane), LABEL, false, widest + 1.0);
-        figure.text((MARGIN + widest, middle), label, LABEL, INK, Align::Right);
-        let look = palette::of(lane.system);
-        let intact = || {
-            lane.sizes
-                .iter()
-                .filter(|(_, went)| *went != Went::Refused)
-                .map(|(size, _)| scale.at(*size))
-        };
-        if let (Some(from), Some(to)) = (intact().reduce(f64::min), intact().reduce(f64::max)) {
-            figure.line(vec![(from, middle), (to, middle)], look.color, 2.0, &[]);
-        }
-        for (size, went) in &lane.sizes {
-            mark(figure, (scale.at(*size), middle), look.marker, look.color, *went);
-        }
-        let first = middle - LINE * (words.len() as f64 - 1.0) / 2.0;
-        figure.lines(
-            (right + 14.0, first),
-            LINE,
-            &words,
-            WORDS,
-            if lane.sizes.is_empty() { MUTED } else { INK },
-        );
-        y += height;
-    }
-    scale.draw_labels(figure, y, quantity::decimal_bytes);
-    figure.centred(
-        ((left + right) / 2.0, y + 27.0),
-        "message size, bytes (log)",
-        SMALL,
-        MUTED,
-        right - left + 60.0,
-    )
+    let y = legend(figure, top + 4.0);
+    rows::draw(figure, &blocks, &[axis], y)
 }
 
-/// Filled, hollow, or hollow with a core.
-fn mark(figure: &mut Figure, at: (f64, f64), shape: Marker, color: Color, went: Went) {
-    figure.marker(at, shape, 4.5, color, went == Went::Intact);
-    if went == Went::Some {
-        figure.marker(at, shape, 1.8, color, true);
-    }
-}
-
-/// What the marks mean, in the colour of no system.
-fn legend(figure: &mut Figure, y: f64) -> f64 {
-    let shape = palette::of("kafka").marker;
-    let mut x = MARGIN + 5.0;
+/// What the marks mean, in the colour of no system; returns where lanes may begin.
+fn legend(figure: &mut Figure, top: f64) -> f64 {
+    let shape = palette::of(System::Kafka.name()).marker;
+    let (mut x, mut y) = (MARGIN + 5.0, top);
     let names = [
-        ("intact", Went::Intact),
-        ("intact with some payloads or codecs only", Went::Some),
-        ("refused", Went::Refused),
+        ("intact", Went::Well),
+        ("intact with some payloads or codecs only", Went::Partly),
+        ("refused", Went::Badly),
     ];
     for (name, went) in names {
-        mark(figure, (x, y), shape, MUTED, went);
+        let wide = letters::width(name, SMALL, false);
+        if x + 9.0 + wide > figure.width - MARGIN {
+            (x, y) = (MARGIN + 5.0, y + 16.0);
+        }
+        rows::draw_try(figure, (x, y), (shape, MUTED), went);
         figure.text((x + 9.0, y), name, SMALL, MUTED, Align::Left);
-        x += letters::width(name, SMALL, false) + 30.0;
+        x += wide + 30.0;
     }
-    y + 12.0
+    y + 14.0
 }
 
 /// The lanes of one label: one for each client that tried.
-fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<SizeLane<'a>> {
+fn lanes(cells: &Cells<'_>, (label, system): (&str, &str)) -> Vec<Row> {
     let tries = cells.of_label(label, "intact");
     let mut clients: Vec<Option<&str>> =
         tries.iter().map(|cell| Point::read(&cell.cell).get("client")).collect();
@@ -126,27 +56,40 @@ fn lanes<'a>(cells: &Cells<'a>, (label, system): (&'a str, &'a str)) -> Vec<Size
     if clients.is_empty() {
         clients.push(None);
     }
-    let lane = |client: Option<&'a str>| {
-        let mut sizes: Vec<(f64, Went)> = Vec::new();
-        for cell in tries.iter().filter(|cell| Point::read(&cell.cell).get("client") == client) {
-            let (Some(size), Some(value)) = (Point::read(&cell.cell).number("size"), cell.value)
-            else {
-                continue;
-            };
-            let went = match value {
-                share if share >= 1.0 => Went::Intact,
-                share if share <= 0.0 => Went::Refused,
-                _ => Went::Some,
-            };
-            let known =
-                &mut known_or_new(&mut sizes, |(known, _)| *known == size, || (size, went)).1;
-            *known = if *known == went { went } else { Went::Some };
+    let lane = |client: Option<&str>| {
+        let of_client = |cell: &&&ComparedCell| Point::read(&cell.cell).get("client") == client;
+        let sizes = sizes(tries.iter().filter(of_client).copied());
+        let intact = sizes.iter().filter(|(_, went)| *went != Went::Badly).map(|(size, _)| *size);
+        let bar = intact.clone().reduce(f64::min).zip(intact.reduce(f64::max));
+        let text = words(cells, label, client, &sizes);
+        let named = |client: &str| format!("{label}, {client} client");
+        let marks = Marks { bar, text, tries: sizes, ..Marks::default() };
+        Row {
+            label: client.map_or_else(|| label.to_owned(), named),
+            system: system.to_owned(),
+            marks: vec![marks],
         }
-        sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let words = words(cells, label, client, &sizes);
-        SizeLane { label, system, client, sizes, words }
     };
     clients.into_iter().map(lane).collect()
+}
+
+/// How each size went over all payloads and codecs that were tried.
+fn sizes<'a>(tries: impl Iterator<Item = &'a ComparedCell>) -> Vec<(f64, Went)> {
+    let mut sizes: Vec<(f64, Went)> = Vec::new();
+    for cell in tries {
+        let (Some(size), Some(value)) = (Point::read(&cell.cell).number("size"), cell.value) else {
+            continue;
+        };
+        let went = match value {
+            share if share >= 1.0 => Went::Well,
+            share if share <= 0.0 => Went::Badly,
+            _ => Went::Partly,
+        };
+        let known = &mut known_or_new(&mut sizes, |(known, _)| *known == size, || (size, went)).1;
+        *known = if *known == went { went } else { Went::Partly };
+    }
+    sizes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    sizes
 }
 
 /// `up to 1 MiB uncompressed; broker: MESSAGE_TOO_LARGE`.
@@ -164,7 +107,7 @@ fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, We
     if let Some(unknown) = unknown.filter(|_| found.is_none()) {
         return reason(unknown);
     }
-    let rung = sizes.iter().filter(|(_, went)| *went != Went::Refused).map(|(size, _)| *size);
+    let rung = sizes.iter().filter(|(_, went)| *went != Went::Badly).map(|(size, _)| *size);
     let intact = found.or_else(|| rung.reduce(f64::max));
     let refused = (cells.of_label(label, "intact").into_iter())
         .filter(of_client)
