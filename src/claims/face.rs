@@ -40,8 +40,8 @@ pub enum Sentence {
         name: String,
         claim: String,
         cell: Box<Pick>,
-        lower: Times,
-        higher: Times,
+        lower: RatioText,
+        higher: RatioText,
         #[serde(default)]
         mixed: Option<String>,
     },
@@ -55,7 +55,7 @@ pub enum Sentence {
 /// A sentence, and its core for the title of the overview.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Times {
+pub struct RatioText {
     pub text: String,
     #[serde(default)]
     pub title: Option<String>,
@@ -73,7 +73,7 @@ pub struct Struck {
 /// What came out of one topic.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Topic {
+pub struct TopicText {
     pub topic: String,
     pub sentences: Vec<Sentence>,
 }
@@ -105,6 +105,6 @@ pub enum FaceDrawing {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Face {
-    pub topics: Vec<Topic>,
+    pub topics: Vec<TopicText>,
     pub charts: Vec<FaceChart>,
 }

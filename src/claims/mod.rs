@@ -13,7 +13,7 @@ mod saturation;
 mod tries;
 
 pub use data::{Drawing, Headline, Profile, Worded};
-pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, Sentence, Struck, Times, Topic};
+pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, RatioText, Sentence, Struck, TopicText};
 
 use crate::model::System;
 use crate::result::{
@@ -87,7 +87,7 @@ pub fn face_rows(id: &str) -> &'static [FaceRow] {
 }
 
 /// The sentences that say what came out, by topic.
-pub fn topics() -> &'static [Topic] {
+pub fn topics() -> &'static [TopicText] {
     data::load().map_or(&[], |texts| &texts.face.topics)
 }
 

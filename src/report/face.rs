@@ -3,7 +3,7 @@
 
 use super::cells::Cells;
 use super::{marks, provenance, quantity, table};
-use crate::claims::{self, FaceRow, Pick, Sentence, Struck, Times};
+use crate::claims::{self, FaceRow, Pick, RatioText, Sentence, Struck};
 use crate::model::metric::FAULT_GONE;
 use crate::model::{Point, System, Unit};
 use crate::result::words::{TimeUnit, in_words, significant, told};
@@ -205,8 +205,8 @@ fn chip(claim: &Claim) -> Chip {
     Chip { answer: claim.answer, text }
 }
 
-/// Of which primitives it is wholly right, or else wholly wrong; where there is neither, under which
-/// condition it is the same for all.
+/// Of which primitives it is wholly right, or else wholly wrong; where there is neither, under
+/// which condition it is the same for all.
 fn partly(findings: &[Finding]) -> String {
     let judged = || findings.iter().filter(|one| one.decision != Decision::NotApplicable);
     let wholly = |decision: Decision| {
@@ -352,7 +352,12 @@ impl Ratios {
         Some(text.replace("{times}", &self.times(side)?).replace("{who}", &who))
     }
 
-    fn sentence(&self, lower: &Times, higher: &Times, mixed: Option<&str>) -> Option<String> {
+    fn sentence(
+        &self,
+        lower: &RatioText,
+        higher: &RatioText,
+        mixed: Option<&str>,
+    ) -> Option<String> {
         match self.side() {
             Some(Side::Below) => self.fill(&lower.text, Some(Side::Below)),
             Some(Side::Above) => self.fill(&higher.text, Some(Side::Above)),
@@ -360,7 +365,7 @@ impl Ratios {
         }
     }
 
-    fn title(&self, lower: &Times, higher: &Times) -> Option<String> {
+    fn title(&self, lower: &RatioText, higher: &RatioText) -> Option<String> {
         let side = self.side()?;
         let of = if side == Side::Below { lower } else { higher };
         self.fill(of.title.as_ref()?, Some(side))

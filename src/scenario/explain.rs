@@ -20,8 +20,8 @@ use std::fmt::Write;
 /// A scenario should be able to carry its verdict with this chance.
 const SURE: f64 = 0.99;
 
-/// What running a scenario costs, warm-up until steady not counted beyond the least in which that is
-/// seen.
+/// What running a scenario costs, warm-up until steady not counted beyond the least in which that
+/// is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     pub cells: u64,

@@ -104,7 +104,8 @@ pub(super) struct File {
 pub(super) struct Settings {
     /// The system behind this label; not needed where the label is its name.
     pub system: Option<System>,
-    /// What tables and charts call this label, at most 40 characters; the label where it is missing.
+    /// What tables and charts call this label, at most 40 characters; the label where it is
+    /// missing.
     pub title: Option<String>,
     /// Another label, with all of its settings and none of its own: the same system twice. What the
     /// two differ by is no difference, and the margin of every ratio of the study.

@@ -231,14 +231,10 @@ fn cells_at(
     Ok((base, cells))
 }
 
-/// Everything but the cells.
-fn head(
-    source: &str,
-    tree: &YamlNode,
-    file: &File,
-    overrides: &Overrides,
-) -> Result<Scenario, Problem> {
-    check::words(file)?;
+/// The systems by their labels, in the file's order, and the titles of those that have one.
+type Labelled = (Vec<(String, SystemConfig)>, BTreeMap<String, String>);
+
+fn labelled(tree: &YamlNode, file: &File) -> Result<Labelled, Problem> {
     let (mut systems, mut titles) = (Vec::new(), BTreeMap::new());
     for entry in tree.get(&["systems"]).map_or(&[][..], YamlNode::entries) {
         let Some(settings) = file.systems.get(&entry.key) else { continue };
@@ -256,6 +252,18 @@ fn head(
         let config = SystemConfig::of(system_of(other, settings)?, settings);
         systems.push((entry.key.clone(), SystemConfig { same_as: Some(other.clone()), ..config }));
     }
+    Ok((systems, titles))
+}
+
+/// Everything but the cells.
+fn head(
+    source: &str,
+    tree: &YamlNode,
+    file: &File,
+    overrides: &Overrides,
+) -> Result<Scenario, Problem> {
+    check::words(file)?;
+    let (mut systems, titles) = labelled(tree, file)?;
     let labels: Vec<String> = systems.iter().map(|(label, _)| label.clone()).collect();
     let is = |name: &String, (label, config): &(String, SystemConfig)| {
         name == label || name == config.system.name()

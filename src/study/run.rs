@@ -8,6 +8,7 @@ mod best;
 mod first;
 mod half;
 mod refuse;
+mod step;
 mod window;
 
 use super::StudyError;
@@ -17,7 +18,7 @@ use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::ExperimentContext;
-use crate::model::{Point, Software};
+use crate::model::Software;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
 use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
@@ -25,18 +26,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What a run is at: starting a broker, warming it, a cell.
-#[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
-    /// Such as `kafka: warming the broker`.
-    pub text: &'a str,
-    /// The same for where figures stand beside it: of a cell its label and the values of its matrix
-    /// point.
-    pub short: &'a str,
-    /// Cells that are finished, of how many.
-    pub done: usize,
-    pub all: usize,
-}
+pub use step::Step;
+use step::in_short;
 
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
@@ -422,12 +413,6 @@ impl RunningStudy<'_, '_> {
         self.observer.warning(&text);
         self.manifest.warnings.push(text);
     }
-}
-
-/// A cell where there is little room: `kafka 1k/s`.
-fn in_short(cell: &Cell) -> String {
-    let values = Point::read(&cell.point).values();
-    format!("{} {values}", cell.label).trim_end().to_owned()
 }
 
 /// Raises a floor to another one where that is higher, quantile by quantile.

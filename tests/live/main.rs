@@ -1,6 +1,6 @@
 //! Tests on real brokers, one program: `cargo test --test live -- --ignored --test-threads 1`;
-//! `run::` behind `live` takes those of `run.rs` alone. They need Java, Kafka and Redis (`brokerbench
-//! fetch`, or `KAFKA_HOME` and `REDIS_SERVER`), those of `docker` a container engine.
+//! `run::` behind `live` takes those of `run.rs` alone. They need Java, Kafka and Redis
+//! (`brokerbench fetch`, or `KAFKA_HOME` and `REDIS_SERVER`), those of `docker` a container engine.
 
 mod docker;
 mod environment;

@@ -1,5 +1,5 @@
-//! Where Kafka's jars are: in `KAFKA_HOME` if set, else in a cache outside the checkout, if they were
-//! fetched (`supply`).
+//! Where Kafka's jars are: in `KAFKA_HOME` if set, else in a cache outside the checkout, if they
+//! were fetched (`supply`).
 
 use super::supply::Found;
 use crate::environment::nodes::age::{self, KAFKA as VERSION};

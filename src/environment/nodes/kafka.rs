@@ -29,8 +29,8 @@ const PORTS: usize = 1 + 2 * MOST_NODES;
 /// What the start scripts give it at once; a larger heap grows when it is needed.
 const FIRST_HEAP: u64 = 1 << 30;
 
-/// What Kafka's own `kafka-run-class.sh` tells the JVM unless it is told something else. The official
-/// image's entry point tells it something else, and would leave the collector to the JVM.
+/// What Kafka's own `kafka-run-class.sh` tells the JVM unless it is told something else. The
+/// official image's entry point tells it something else, and would leave the collector to the JVM.
 pub const PERFORMANCE: [&str; 6] = [
     "-server",
     "-XX:+UseG1GC",

@@ -50,8 +50,8 @@ pub fn fit(text: &str, size: f64, bold: bool, room: f64) -> String {
     format!("{}…", kept.trim_end())
 }
 
-/// Lines no wider than `room`, broken at spaces; a word that is wider by itself is broken behind its
-/// marks, and one without any of them anywhere.
+/// Lines no wider than `room`, broken at spaces; a word that is wider by itself is broken behind
+/// its marks, and one without any of them anywhere.
 pub fn wrap(text: &str, size: f64, bold: bool, room: f64) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();

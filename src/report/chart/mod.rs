@@ -3,6 +3,7 @@
 
 mod axis;
 pub mod canvas;
+mod colors;
 pub mod comparison;
 pub mod fault_matrix;
 pub mod faults;

@@ -97,8 +97,8 @@ fn offer(software: Software) -> Result<Offer, EnvironmentError> {
     }
 }
 
-/// Fetches it into the cache, and tells where it is. `exe` is a brokerbench binary: the janitor that
-/// holds what fetches is another process of it.
+/// Fetches it into the cache, and tells where it is. `exe` is a brokerbench binary: the janitor
+/// that holds what fetches is another process of it.
 pub fn fetch(software: Software, exe: &Path) -> Result<PathBuf, EnvironmentError> {
     let Offer { name, into, .. } = offer(software)?;
     make_folder(&into)?;
