@@ -47,7 +47,15 @@ pub enum Sentence {
     },
     /// Who lost what it had acknowledged, `{lost}`, and who did not in ten faults or more,
     /// `{kept}`; how many of all lost something, `{few}` of `{all}`.
-    Lost { name: String, claim: String, of: Vec<Struck>, lost: String, kept: String, title: String },
+    Lost {
+        name: String,
+        claim: String,
+        of: Vec<Struck>,
+        lost: String,
+        kept: String,
+        /// Its core.
+        title: String,
+    },
     /// How the claims came out: `{right}`, `{wrong}`, `{mixed}`, `{open}` and `{all}` in words.
     Verdicts { text: String },
 }

@@ -215,7 +215,8 @@ mod tests {
         assert_eq!(
             fault_text(&known),
             "kill of leader (node-2): publish back after 7.12 s; durably unknown; \
-             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; of it scripted 2.00 s; \
+             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; of it scripted \
+             2.00 s; \
              GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );
         let least = fault_text(&Fault {

@@ -1,7 +1,5 @@
 //! `summary.json`: the first public interface. Field names are fixed; an unmeasured value is
-//! `null`, never 0.
-//!
-//! Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
+//! `null`, never 0. Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
 use super::latencies::Latencies;
 use super::manifest::Storage;

@@ -74,7 +74,8 @@ fn the_family_is_all_that_the_row_declares() {
     let open = verdict(&throughput, &more);
     assert_eq!(
         open,
-        "? open: difference within the spread: about 4 rounds would decide; kafka has 3 of 100 samples"
+        "? open: difference within the spread: about 4 rounds would decide; kafka has 3 \
+         of 100 samples"
     );
 }
 
