@@ -142,3 +142,19 @@ fn figures_have_their_class_and_flags_in_columns() {
     assert!(text.contains(row), "{text}");
     assert!(text.contains("Flags: \\* not steady in a block."), "{text}");
 }
+
+/// A label that its scenario gives a title stands under it in the panel.
+#[test]
+fn panels_call_labels_by_their_titles() {
+    let mut comparison = testing::comparison();
+    let claim = comparison.claims.iter().find(|claim| claim.id == "fault-tolerance").unwrap();
+    let cell = claim.cells.iter().find(|cell| cell.label != cell.system && cell.run.is_some());
+    let (label, run) = cell.map(|cell| (cell.label.clone(), cell.run.clone())).unwrap();
+    let run = comparison.runs.iter_mut().find(|info| Some(&info.run) == run.as_ref()).unwrap();
+    run.titles.insert(label.clone(), "Kafka as a bank has it".into());
+    let panels = chart::comparison::panels(&comparison);
+    let [.., wide] = panels.last().unwrap().as_ref().unwrap();
+    let words: String = wide.texts().into_iter().map(|(text, _)| text + " ").collect();
+    assert!(words.contains("Kafka as a bank has it"), "{words}");
+    assert!(!words.contains(&label), "{label}: {words}");
+}

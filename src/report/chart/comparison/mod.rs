@@ -31,7 +31,20 @@ pub type Panels = [Figure; WIDTHS.len()];
 
 /// `None` where there is nothing to draw.
 pub fn panels(comparison: &Comparison) -> Vec<Option<Panels>> {
-    comparison.claims.iter().map(|claim| of_claim(claim, &comparison.runs)).collect()
+    let titled = comparison.claims.iter().map(|claim| titled(claim, &comparison.runs));
+    titled.map(|claim| of_claim(&claim, &comparison.runs)).collect()
+}
+
+/// With labels by the titles that their scenarios give them.
+fn titled(claim: &Claim, runs: &[RunInfo]) -> Claim {
+    let mut claim = claim.clone();
+    for cell in &mut claim.cells {
+        let title = provenance::run_of(cell, runs).and_then(|run| run.titles.get(&cell.label));
+        if let Some(title) = title.cloned() {
+            cell.label = title;
+        }
+    }
+    claim
 }
 
 fn of_claim(claim: &Claim, runs: &[RunInfo]) -> Option<Panels> {
