@@ -25,6 +25,9 @@ pub struct Pick {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaceRow {
+    /// The claim in one sentence, of the first row.
+    #[serde(default)]
+    pub claim: Option<String>,
     pub title: String,
     pub cell: Pick,
 }

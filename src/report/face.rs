@@ -18,6 +18,8 @@ const FEW_FAULTS: u64 = 10;
 pub struct FaceLine {
     /// Its name.
     pub claim: String,
+    /// The claim in one sentence; of the first line of a claim.
+    pub says: Option<String>,
     pub question: String,
     /// In the order of the systems.
     pub values: Vec<String>,
@@ -43,7 +45,10 @@ pub fn lines(comparison: &Comparison) -> Vec<FaceLine> {
         let cells = Cells::of(claim, &comparison.runs);
         let rows = claims::face_rows(&claim.id).iter().enumerate();
         let line = |(at, row): (usize, &FaceRow)| line(&cells, row, (at == 0).then(|| chip(claim)));
-        rows.map(line).collect::<Vec<_>>()
+        // Of further lines those that say something.
+        let told = |value: &String| !matches!(value.as_str(), "–" | "n/a");
+        let says = |line: &FaceLine| line.chip.is_some() || line.values.iter().any(told);
+        rows.map(line).filter(says).collect::<Vec<_>>()
     };
     comparison.claims.iter().flat_map(of_claim).collect()
 }
@@ -110,7 +115,7 @@ pub fn about(comparison: &Comparison) -> String {
 
 /// What the marks of these lines mean.
 pub fn legend(lines: &[FaceLine]) -> Vec<String> {
-    let absent = [("n/a", "it has no such operation"), ("–", "not measured")];
+    let absent = [("n/a", "not possible there"), ("–", "not measured")];
     let marks = marks::FLAGS.into_iter().chain(absent);
     let stands = |mark: &str| lines.iter().flat_map(|line| &line.values).any(|v| v.contains(mark));
     let stands = |(mark, _): &(&str, &str)| stands(mark);
@@ -178,6 +183,7 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
     };
     FaceLine {
         claim: cells.claim.to_owned(),
+        says: row.claim.clone(),
         question: format!("{}{unit}", row.title),
         values: System::NAMES.into_iter().zip(&found).map(of_system).collect(),
         chip,

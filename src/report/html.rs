@@ -149,8 +149,8 @@ pub fn comparison(
 fn line(line: &FaceLine) -> Value {
     let chip = line.chip.as_ref();
     let chip = chip.map(|chip| json!({ "text": chip.text, "class": class(chip.answer) }));
-    let FaceLine { claim, question, values, .. } = line;
-    json!({ "claim": claim, "question": question, "values": values, "chip": chip })
+    let FaceLine { claim, says, question, values, .. } = line;
+    json!({ "claim": claim, "says": says, "question": question, "values": values, "chip": chip })
 }
 
 /// The colour of a verdict.

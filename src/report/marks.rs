@@ -14,7 +14,7 @@ pub const CLIENT_HEAVY: &str = "The load generator took more CPU a message than 
 
 /// All of them in few words.
 pub const FLAGS: [(&str, &str); 4] = [
-    (UNSTEADY, "not steady in a block"),
+    (UNSTEADY, "unsteady in a round"),
     (ONE_TRIAL, "one trial"),
     (FLOOR, "more than half of it is the instrument's own floor"),
     (CLIENT, "the load generator took more CPU than the broker"),
@@ -23,6 +23,8 @@ pub const FLAGS: [(&str, &str); 4] = [
 /// All that a cell has.
 pub fn flags(cell: &ComparedCell) -> String {
     let unsteady = cell.per_block.iter().any(|block| block.outcome == CellOutcome::Unsteady);
+    // Of a count it says nothing.
+    let unsteady = unsteady && is_speed(cell);
     let once = cell.n == 1 && cell.n_unit == "faults";
     let own = [(UNSTEADY, unsteady), (ONE_TRIAL, once)];
     let own = own.into_iter().filter(|(_, stands)| *stands).map(|(mark, _)| mark);
@@ -45,13 +47,14 @@ pub fn of_value(cell: &ComparedCell) -> &'static str {
     }
 }
 
+fn is_speed(cell: &ComparedCell) -> bool {
+    let unit = Unit::from_name(&cell.unit);
+    matches!(unit, Some(Unit::Nanoseconds | Unit::MessagesPerSecond | Unit::BytesPerSecond))
+}
+
 /// Of every speed and time of a cell.
 pub fn of_cell(cell: &ComparedCell) -> &'static str {
-    let speed = matches!(
-        Unit::from_name(&cell.unit),
-        Some(Unit::Nanoseconds | Unit::MessagesPerSecond | Unit::BytesPerSecond)
-    );
-    if speed && cell.value.is_some() && cell.client_heavy() { CLIENT } else { "" }
+    if is_speed(cell) && cell.value.is_some() && cell.client_heavy() { CLIENT } else { "" }
 }
 
 /// What the marks on these cells mean, a sentence each.

@@ -70,9 +70,10 @@ pub fn markdown_lines(comparison: &Comparison) -> String {
     let mut out = format!("| | {names} | Is the claim right? |\n|---|--:|--:|--:|--:|---|\n");
     for line in &lines {
         let chip = line.chip.as_ref().map_or("", |chip| &chip.text);
-        let cells = [line.question.as_str()].into_iter();
-        let cells = cells.chain(line.values.iter().map(String::as_str)).chain([chip]);
-        out += &format!("| {} |\n", cells.map(escape::markdown).join(" | "));
+        let says = line.says.as_ref().map(|says| format!("**{}**: ", escape::markdown(says)));
+        let question = says.unwrap_or_default() + &escape::markdown(&line.question);
+        let cells = line.values.iter().map(String::as_str).chain([chip]).map(escape::markdown);
+        out += &format!("| {} |\n", [question].into_iter().chain(cells).join(" | "));
     }
     out + &format!("\n{}.\n", escape::markdown(&face::legend(&lines).join(" · ")))
 }

@@ -18,7 +18,8 @@ use crate::result::{Comparison, Verdict};
 
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 24.0;
-const STEP: f64 = 32.0;
+const STEP: f64 = 42.0;
+const HALF_STEP: f64 = 28.0;
 /// The smallest letters; those of the lines; of titles of charts.
 const NOTE: f64 = 12.0;
 const TEXT: f64 = 14.0;
@@ -65,15 +66,22 @@ fn heads(figure: &mut Figure, y: f64) -> f64 {
 
 fn row(figure: &mut Figure, line: &FaceLine, top: f64) -> f64 {
     figure.line(vec![(MARGIN, top), (WIDTH - MARGIN, top)], GRID, 1.0, &[]);
-    let y = top + STEP / 2.0;
-    figure.text((MARGIN, y), &line.question, TEXT, INK, Align::Left);
+    let step = if line.says.is_some() { STEP } else { HALF_STEP };
+    let y = top + step / 2.0;
+    match &line.says {
+        Some(says) => {
+            figure.bold((MARGIN, y - 8.0), says, TEXT, INK, Align::Left);
+            figure.text((MARGIN, y + 9.0), &line.question, NOTE, MUTED, Align::Left);
+        }
+        None => figure.text((MARGIN, y), &line.question, NOTE, MUTED, Align::Left),
+    }
     for (value, right) in line.values.iter().zip(COLUMNS) {
         figure.text((right, y), value, TEXT, INK, Align::Right);
     }
     if let Some(chip) = &line.chip {
         pill(figure, chip, y);
     }
-    top + STEP
+    top + step
 }
 
 fn pill(figure: &mut Figure, chip: &Chip, y: f64) {
@@ -91,8 +99,9 @@ fn data(lines: &[FaceLine]) -> DataTable {
     let head = ["Question"].into_iter().chain(System::NAMES.map(short)).chain(["Verdict"]);
     let row = |line: &FaceLine| {
         let chip = line.chip.as_ref().map_or_else(String::new, |chip| chip.text.clone());
-        let cells = std::iter::once(&line.question).chain(&line.values).cloned();
-        cells.chain([chip]).collect()
+        let says = line.says.as_ref().map_or_else(String::new, |says| format!("{says}: "));
+        let cells = line.values.iter().cloned().chain([chip]);
+        std::iter::once(says + &line.question).chain(cells).collect()
     };
     DataTable::new(head, lines.iter().map(row).collect())
 }

@@ -140,7 +140,7 @@ fn figures_have_their_class_and_flags_in_columns() {
     let row = "| 612,000 | 588,000 to 637,000 | 30,000 | 3 | process kill, 1 copy | \\* | \
         unsteady: medians differ |";
     assert!(text.contains(row), "{text}");
-    assert!(text.contains("Flags: \\* not steady in a block."), "{text}");
+    assert!(text.contains("Flags: \\* unsteady in a round."), "{text}");
 }
 
 /// A label that its scenario gives a title stands under it in the panel.
