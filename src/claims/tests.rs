@@ -448,20 +448,6 @@ fn the_plan_is_what_the_data_lists() {
     assert_eq!(all.len(), count, "a scenario serves one row");
 }
 
-/// Judges `BROKERBENCH_RENDER/comparison.json` again in place by what it holds: after a change of a
-/// rule, not of data.
-#[test]
-#[ignore = "writes where it is told to"]
-fn judge_again() {
-    use crate::result::files;
-    let Some(dir) = std::env::var_os("BROKERBENCH_RENDER") else { return };
-    let path = std::path::Path::new(&dir).join("comparison.json");
-    let before: Comparison = files::read_json(&path).unwrap();
-    let material =
-        Material { profile: &before.profile, before: Some(&before), ..Material::default() };
-    files::write_json(&path, &super::build(&material).unwrap()).unwrap();
-}
-
 /// The whole way of a fault: from the summary of a run by its own name to the row that lists it by
 /// its path.
 #[test]
