@@ -13,9 +13,6 @@ pub struct Pick {
     /// Values of the matrix point; others may stand beside them.
     #[serde(default)]
     pub at: BTreeMap<String, String>,
-    /// Shown as a share of this metric of the same cell.
-    #[serde(default)]
-    pub of: Option<String>,
     /// The labels of systems that do not stand under their own names there.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -108,7 +105,7 @@ pub enum FaceDrawing {
     Pair { from: Box<Pick>, to: Box<Pick> },
     /// Three quantiles of each system, the middle one filled.
     Quantiles { of: Vec<Pick> },
-    /// The share of what was acknowledged that is gone, a bar for each setting.
+    /// For how long what was acknowledged is gone, a bar for each setting.
     Lost { of: Vec<Struck> },
 }
 

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 /// from what was packed before; without one there either, nothing is packed, and that is said.
 pub fn pack(results: &Path, dir: &Path, comparison: &Comparison) -> Result<(), Failure> {
     let file = dir.join(archive::FILE);
+    let runs = || comparison.runs.iter().filter(|run| run.measured()).map(|run| &run.run);
     let before = tempfile::tempdir().map_err(|error| Failure::new(Code::Results, error))?;
-    if file.is_file() {
-        archive::unpack(&file, before.path())?;
-    }
     let found = |run: &String| -> Option<PathBuf> {
         let folders = [results.join("runs").join(run), before.path().join(run)];
         folders.into_iter().find(|folder| folder.join("manifest.json").is_file())
     };
-    let runs = comparison.runs.iter().filter(|run| run.measured()).map(|run| &run.run);
-    match runs.map(|run| found(run).ok_or(run)).collect::<Result<Vec<_>, _>>() {
+    if file.is_file() && runs().any(|run| found(run).is_none()) {
+        archive::unpack(&file, before.path())?;
+    }
+    match runs().map(|run| found(run).ok_or(run)).collect::<Result<Vec<_>, _>>() {
         Ok(mut folders) => {
             folders.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
             folders.dedup();

@@ -11,7 +11,7 @@ use crate::result::{Claim, ComparedCell, Comparison, Decision, Finding, Kind, Ru
 use crate::stats::compare::{GeometricMean, Side, decide_one, margin};
 use itertools::Itertools;
 
-/// No more than this many faults without a loss are not told as one that keeps everything.
+/// Fewer faults without a loss are not told as keeping everything.
 const FEW_FAULTS: u64 = 10;
 
 /// A question with its condition and unit, a value for each system, and what the claim came to.
@@ -68,7 +68,7 @@ pub fn title(comparison: &Comparison) -> String {
     let ratios = sentences().filter(|sentence| matches!(sentence, Sentence::Ratio { .. }));
     let text = ratios.filter_map(|ratio| core_of(comparison, ratio)).join("; ");
     if !text.is_empty() {
-        return capital(&text);
+        return table::capital(&text);
     }
     let counted = sentences().find(|sentence| matches!(sentence, Sentence::Verdicts { .. }));
     counted.and_then(|counted| sentence(comparison, counted)).unwrap_or_default()
@@ -81,7 +81,7 @@ pub fn core(comparison: &Comparison, name: &str) -> Option<String> {
         Sentence::Ratio { name: own, .. } | Sentence::Lost { name: own, .. } => own == name,
         Sentence::Verdicts { .. } => false,
     });
-    core_of(comparison, named?).map(|text| capital(&text))
+    core_of(comparison, named?).map(|text| table::capital(&text))
 }
 
 fn core_of(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
@@ -149,7 +149,7 @@ pub fn picked<'a>(cells: &Cells<'a>, pick: &Pick, system: &str) -> Option<&'a Co
 fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
     let found = System::NAMES.map(|system| picked(cells, &row.cell, system));
     let unit = found.iter().flatten().map(|cell| cell.unit.as_str()).find(|unit| !unit.is_empty());
-    let unit = unit.and_then(Unit::from_name).filter(|_| row.cell.of.is_none());
+    let unit = unit.and_then(Unit::from_name);
     let time = TimeUnit::for_column(found.iter().flatten().filter_map(|cell| cell.value));
     let cannot = |system: &str| {
         let own = cells.of_label(system, &row.cell.metric);
@@ -160,16 +160,12 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
         let Some(cell) = cell else {
             return if cannot(system) { "n/a" } else { "–" }.to_owned();
         };
-        let print = |value: f64| match (unit, &row.cell.of) {
-            (_, Some(of)) => {
-                let of = cells.beside(cell, of).and_then(|of| of.value).filter(|of| *of > 0.0);
-                of.map_or_else(|| quantity::plain(value), |of| percent(value / of))
-            }
-            (Some(Unit::Nanoseconds), _) => time.of(value),
-            (Some(Unit::Bytes), _) => quantity::bytes(value),
-            (Some(Unit::Share), _) => percent(value),
-            (Some(Unit::Yes), _) => quantity::words(value, &cell.unit),
-            (Some(Unit::Messages), _) => quantity::plain(value),
+        let print = |value: f64| match unit {
+            Some(Unit::Nanoseconds) => time.of(value),
+            Some(Unit::Bytes) => quantity::bytes(value),
+            Some(Unit::Share) => percent(value),
+            Some(Unit::Yes) => quantity::words(value, &cell.unit),
+            Some(Unit::Messages) => quantity::plain(value),
             _ => table::number(value),
         };
         let value = cell.told().map(|one| told(one, print));
@@ -296,7 +292,7 @@ fn counted(comparison: &Comparison, text: &str) -> String {
         ("{all}", in_words(comparison.claims.len())),
     ];
     let text = counts.iter().fold(text.to_owned(), |text, (key, word)| text.replace(key, word));
-    capital(&text)
+    table::capital(&text)
 }
 
 /// Each primitive's value against Kafka's, over paired blocks.
@@ -320,11 +316,21 @@ impl Ratios {
         });
         let equals = again.filter_map(|again| paired(again, kafka?)).collect::<Vec<_>>();
         let margin = margin(&equals);
+        // What the verdict leaves open at this point no sentence decides.
+        let at = kafka.map(|kafka| Point::read(&kafka.cell).at());
+        let open = |system: &str| {
+            let left = |one: &Finding| {
+                let here = at.as_ref().is_some_and(|at| one.condition == at.trim_start());
+                one.primitive == system && here && one.decision == Decision::Open
+            };
+            claim.findings.iter().any(left)
+        };
         let against = |system: &'static str| {
             let ratio = paired(picked(&cells, pick, system)?, kafka?)?;
             Some((short(system), ratio.with_margin(margin)))
         };
-        let (who, ratios) = System::PRIMITIVES.into_iter().filter_map(against).unzip();
+        let decided = System::PRIMITIVES.into_iter().filter(|system| !open(system));
+        let (who, ratios) = decided.filter_map(against).unzip();
         Self { who, ratios }
     }
 
@@ -405,9 +411,4 @@ fn joined(words: &[&str]) -> String {
         [one] => (*one).to_owned(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }

@@ -31,7 +31,7 @@ pub fn flags(cell: &ComparedCell) -> String {
     own.chain([of_value(cell), of_cell(cell)]).collect()
 }
 
-/// What the flags of some cells mean: `* not steady in a block · ¹ one trial`; empty without any.
+/// What the flags of some cells mean: `* unsteady in a round · ¹ one trial`; empty without any.
 pub fn legend<'a>(cells: impl Iterator<Item = &'a ComparedCell>) -> String {
     let all: String = cells.map(flags).collect();
     let used = FLAGS.into_iter().filter(|(mark, _)| all.contains(mark));

@@ -44,7 +44,10 @@ impl DataTable {
 
 /// `message-size` becomes `Message size`.
 pub fn claim_title(id: &str) -> String {
-    let text = id.replace('-', " ");
+    capital(&id.replace('-', " "))
+}
+
+pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }

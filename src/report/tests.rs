@@ -9,7 +9,8 @@ mod run;
 use super::*;
 use crate::result::testing::{latency_run, manifest};
 use crate::result::{
-    BlockValue, CellOutcome, Claim, ComparedCell, Kind, RunInfo, SCHEMA, Status, Survives, Verdict,
+    BlockValue, CellOutcome, Claim, ComparedCell, Decision, Finding, Kind, RunInfo, SCHEMA, Status,
+    Survives, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -300,6 +301,22 @@ fn crowded(figure: &Figure) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// A sentence never decides what the verdict of its row leaves open at that point.
+#[test]
+fn a_sentence_is_silent_on_what_is_open() {
+    let mut comparison = testing::comparison();
+    assert!(markdown_findings(&comparison).contains("lower through Redis than"));
+    let latency = comparison.claims.iter_mut().find(|claim| claim.id == "latency").unwrap();
+    latency.findings.push(Finding {
+        primitive: "redis-streams".into(),
+        condition: "at load.rate=1k/s".into(),
+        decision: Decision::Open,
+        missing: String::new(),
+    });
+    let said = markdown_findings(&comparison);
+    assert!(said.contains("lower through Redis Pub/Sub and Lists than"), "{said}");
 }
 
 /// Everything in it is read without a magnifying glass, on paper of either colour.
