@@ -314,7 +314,8 @@ impl Ratios {
             };
             kafka.is_some_and(twin)
         });
-        let equals = again.filter_map(|again| claims::paired_ratio(again, kafka?)).collect::<Vec<_>>();
+        let equals =
+            again.filter_map(|again| claims::paired_ratio(again, kafka?)).collect::<Vec<_>>();
         let margin = margin(&equals);
         // What the verdict leaves open at this point no sentence decides.
         let at = kafka.map(|kafka| Point::read(&kafka.cell).at());

@@ -108,6 +108,20 @@ fn rate(load: &Load) -> Check {
     }
 }
 
+/// Two tries fit into a deadline, or there is no second one.
+fn request_timeout(load: &Load) -> Check {
+    let (Some(silence), key) = (load.request_timeout, "load.request-timeout") else {
+        return Ok(());
+    };
+    let Some(deadline) = load.deadline else {
+        let what = "without `load.deadline` each client library waits as it comes";
+        return check(false, key, what, "add `deadline: 30s`, or remove the key");
+    };
+    let fits = silence.nanos() > 0 && silence.nanos() <= deadline.nanos() / 2;
+    let what = format_args!("not between 1ms and half of `load.deadline` ({deadline})");
+    check(fits, key, what, "write a duration such as `2s`")
+}
+
 pub(super) fn load(load: &Load) -> Check {
     rate(load)?;
     let longest = format_args!("longer than {LONGEST}");
@@ -131,6 +145,7 @@ pub(super) fn load(load: &Load) -> Check {
         "write a duration such as `30s`, or remove the key",
     )?;
     check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
+    request_timeout(load)?;
     let (enough, what) = (
         load.warm_up_limit >= load.warm_up,
         format_args!("it is below `load.warm-up` ({})", load.warm_up),

@@ -94,7 +94,10 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
         });
         let (ratio, text) = match unlimited(held) {
             Some(why) => (None, why),
-            None => (Some(paired_ratio(more, one)?), "against one consumer with the same work".to_owned()),
+            None => (
+                Some(paired_ratio(more, one)?),
+                "against one consumer with the same work".to_owned(),
+            ),
         };
         Some(times(more, SPEED_UP.name, ratio, more.n + one.n, text))
     });

@@ -11,6 +11,7 @@ use super::load::copies::CopiesWait;
 use super::load::publisher::{RedisPublisher, silence};
 use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
+use super::load::switches::Switches;
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::redis_rs::RedisRsPublisher;
@@ -53,6 +54,10 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         cell: cell.clone(),
         primitive,
         target,
+        switches: match cell.load.deadline {
+            Some(_) => Switches::listen(&primary.sentinels),
+            None => Switches::default(),
+        },
         primary,
         keys,
         server: OnceLock::new(),
@@ -64,6 +69,8 @@ pub struct RedisDriver {
     pub(super) primitive: &'static dyn Primitive,
     pub(super) target: Target,
     pub(super) primary: Primary,
+    /// For clients that outlive their connections.
+    switches: Switches,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
     /// Read once, by the first who asks while the server answers: a later fault must not change
@@ -181,7 +188,7 @@ impl RedisDriver {
     fn outliving(
         &self,
         place: ConsumerPlace,
-        deadline: Span,
+        patience: Span,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
         let dial = {
@@ -200,7 +207,8 @@ impl RedisDriver {
         Ok(Box::new(ResilientSubscriber::new(
             inner,
             reconnect,
-            request_timeout(deadline).nanos(),
+            patience.nanos(),
+            self.switches.clone(),
             clock,
         )))
     }
@@ -261,13 +269,15 @@ impl RedisDriver {
 
     fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
+        let (Some(deadline), Some(patience)) = (load.deadline, request_timeout(load)) else {
+            return self.plain_publisher(load.connections);
+        };
         let rules = RetryRules {
             again: !self.primitive.at_most_once(),
             answers: reply == Reply::On,
             batch: load.batch.max(1),
             deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
+            patience_ns: patience.nanos(),
         };
         let (connections, commands) = (load.connections, self.commands());
         Ok(Box::new(ResilientPublisher::connect(
@@ -277,12 +287,13 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
+            self.switches.clone(),
         )?))
     }
 
     fn load_subscriber(&self, place: ConsumerPlace) -> Result<Box<dyn Subscriber>, DriverError> {
-        if let Some(deadline) = self.cell.load.deadline {
-            return self.outliving(place, deadline);
+        if let Some(patience) = request_timeout(&self.cell.load) {
+            return self.outliving(place, patience);
         }
         let endpoint = self.primary.find()?;
         match self.cell.config.library() {

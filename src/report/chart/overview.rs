@@ -228,7 +228,9 @@ fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64
         // How long that is follows from when the fault came, where nothing was on the disk at all.
         let acked = cells.beside(gone, FAULT_ACKED.name).and_then(|acked| acked.value);
         let text = match gone.value.zip(acked) {
-            Some((gone, acked)) if gone > 0.0 && gone >= 0.98 * acked => format!("all, {long_words}"),
+            Some((gone, acked)) if gone > 0.0 && gone >= 0.98 * acked => {
+                format!("all, {long_words}")
+            }
             _ if *time > 0.0 => format!("the last {long_words}"),
             _ => format!("none in {}", gone.n),
         };
