@@ -25,6 +25,9 @@ const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
+/// What librdkafka takes for its `socket.timeout.ms`.
+const LEAST_SILENCE: Span = Span::from_millis(10);
+const LONGEST_SILENCE: Span = Span::from_secs(300);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
@@ -117,9 +120,10 @@ fn request_timeout(load: &Load) -> Check {
         let what = "without `load.deadline` each client library waits as it comes";
         return check(false, key, what, "add `deadline: 30s`, or remove the key");
     };
-    let fits = silence.nanos() > 0 && silence.nanos() <= deadline.nanos() / 2;
-    let what = format_args!("not between 1ms and half of `load.deadline` ({deadline})");
-    check(fits, key, what, "write a duration such as `2s`")
+    let most = LONGEST_SILENCE.min(Span(deadline.nanos() / 2));
+    let what =
+        format_args!("not between {LEAST_SILENCE} and {most}, half of `load.deadline` or 5m");
+    check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
 }
 
 pub(super) fn load(load: &Load) -> Check {

@@ -191,6 +191,7 @@ impl RedisDriver {
         patience: Span,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
+        let switches = self.switches.from_now();
         let dial = {
             let place = place.clone();
             move |from: &str| {
@@ -204,13 +205,7 @@ impl RedisDriver {
         // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
         // some may come twice.
         let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(
-            inner,
-            reconnect,
-            patience.nanos(),
-            self.switches.clone(),
-            clock,
-        )))
+        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, patience.nanos(), switches, clock)))
     }
 
     /// A way to read back what is stored, without taking it.
@@ -287,7 +282,7 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
-            self.switches.clone(),
+            self.switches.from_now(),
         )?))
     }
 

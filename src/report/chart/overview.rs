@@ -7,7 +7,7 @@ use super::canvas::{
 };
 use super::palette;
 use crate::claims::{self, FaceDrawing, Pick, Struck};
-use crate::model::metric::{FAULT_ACKED, FAULT_RPO_TIME};
+use crate::model::metric::FAULT_RPO_TIME;
 use crate::model::{System, Unit};
 use crate::report::cells::Cells;
 use crate::report::face::{self, Chip, FaceLine, short};
@@ -224,15 +224,9 @@ fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64
             ],
             palette::of(&gone.system).color,
         );
-        let long_words = quantity::words(*time, Unit::Nanoseconds.name());
-        // How long that is follows from when the fault came, where nothing was on the disk at all.
-        let acked = cells.beside(gone, FAULT_ACKED.name).and_then(|acked| acked.value);
-        let text = match gone.value.zip(acked) {
-            Some((gone, acked)) if gone > 0.0 && gone >= 0.98 * acked => {
-                format!("all, {long_words}")
-            }
-            _ if *time > 0.0 => format!("the last {long_words}"),
-            _ => format!("none in {}", gone.n),
+        let text = match *time > 0.0 {
+            true => format!("the last {}", quantity::words(*time, Unit::Nanoseconds.name())),
+            false => format!("none in {}", gone.n),
         };
         figure.text((from + long.max(1.5) + 6.0, y), text, NOTE, INK, Align::Left);
     }

@@ -12,13 +12,13 @@ use super::pubsub::{push, subscribe};
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::primary::SENTINEL;
-use crate::driver::timeouts::Backoff;
 use crate::driver::{DriverError, Routes};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// The longest that a thread goes on after nobody asks any more, ns.
-const LOOK_NS: u64 = 200_000_000;
+/// The longest that a thread goes on after nobody asks any more; and how long it lets a Sentinel
+/// be that is gone: there are others.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How many announcements there were, and whom the last one named.
 type Announced = Mutex<(u64, String)>;
@@ -46,6 +46,14 @@ impl Switches {
         Self { announced: Some(announced), heard: 0 }
     }
 
+    /// For a client that is about to look for the primary: what was announced before is no news.
+    #[must_use]
+    pub fn from_now(&self) -> Self {
+        let mut from_now = self.clone();
+        from_now.news();
+        from_now
+    }
+
     /// Whether another primary was announced since this was asked last.
     pub fn news(&mut self) -> bool {
         let Some(announced) = &self.announced else { return false };
@@ -55,13 +63,12 @@ impl Switches {
 }
 
 fn listen(sentinel: &Endpoint, announced: &Weak<Announced>) {
-    let (clock, mut backoff) = (Clock::start(), Backoff::default());
+    let clock = Clock::start();
     while announced.strong_count() > 0 {
-        // One that is gone is no trouble: there are others, and it may come back.
-        if attend(sentinel, announced, &clock).is_ok() {
-            backoff.reset();
+        // That one is gone is no trouble, and it may come back.
+        if attend(sentinel, announced, &clock).is_err() {
+            std::thread::sleep(PAUSE);
         }
-        std::thread::sleep(Duration::from_nanos(backoff.next()));
     }
 }
 
@@ -74,7 +81,8 @@ fn attend(
     let mut connection = Connection::open_within(sentinel, SENTINEL)?;
     subscribe(&mut connection, &["+switch-master".to_owned()])?;
     while let Some(announced) = announced.upgrade() {
-        let text = connection.next(clock, clock.now_ns() + LOOK_NS, |reply| {
+        let until_ns = clock.now_ns() + PAUSE.as_nanos() as u64;
+        let text = connection.next(clock, until_ns, |reply| {
             let payload = push(reply)?.and_then(|(payload, _)| payload);
             Ok(payload.map(|payload| String::from_utf8_lossy(payload).into_owned()))
         })?;
@@ -139,6 +147,8 @@ mod tests {
         }
         std::thread::sleep(Duration::from_millis(100));
         assert!(!switches.news(), "the same again");
+        let begun = Switches { heard: 0, ..switches.clone() }.from_now().news();
+        assert!(!begun, "known to whoever begins now");
         assert!(!Switches::listen(&[]).news());
     }
 }
