@@ -191,7 +191,7 @@ impl RedisDriver {
         patience: Span,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
-        let switches = self.switches.from_now();
+        let switches = self.switches.for_new_client();
         let dial = {
             let place = place.clone();
             move |from: &str| {
@@ -282,7 +282,7 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
-            self.switches.from_now(),
+            self.switches.for_new_client(),
         )?))
     }
 

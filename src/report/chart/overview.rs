@@ -224,9 +224,10 @@ fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64
             ],
             palette::of(&gone.system).color,
         );
-        let text = match *time > 0.0 {
-            true => format!("the last {}", quantity::words(*time, Unit::Nanoseconds.name())),
-            false => format!("none in {}", gone.n),
+        let text = if *time > 0.0 {
+            format!("the last {}", quantity::words(*time, Unit::Nanoseconds.name()))
+        } else {
+            format!("none in {}", gone.n)
         };
         figure.text((from + long.max(1.5) + 6.0, y), text, NOTE, INK, Align::Left);
     }

@@ -48,10 +48,10 @@ impl Switches {
 
     /// For a client that is about to look for the primary: what was announced before is no news.
     #[must_use]
-    pub fn from_now(&self) -> Self {
-        let mut from_now = self.clone();
-        from_now.news();
-        from_now
+    pub fn for_new_client(&self) -> Self {
+        let mut heard = self.clone();
+        heard.news();
+        heard
     }
 
     /// Whether another primary was announced since this was asked last.
@@ -147,7 +147,7 @@ mod tests {
         }
         std::thread::sleep(Duration::from_millis(100));
         assert!(!switches.news(), "the same again");
-        let begun = Switches { heard: 0, ..switches.clone() }.from_now().news();
+        let begun = Switches { heard: 0, ..switches.clone() }.for_new_client().news();
         assert!(!begun, "known to whoever begins now");
         assert!(!Switches::listen(&[]).news());
     }
