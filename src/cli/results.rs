@@ -135,6 +135,7 @@ pub fn table(args: &TableArgs) -> Outcome {
             }
         };
     }
+    let packed = proven.is_some();
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
     if proven.is_some_and(|proven| proven != comparison) {
         let raw = dir.join(archive::FILE);
@@ -174,6 +175,9 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     if args.rewrite {
         rendering::write_comparison(&dir, &comparison)?;
+        if packed {
+            raw::pack(&args.results.results, &dir, &comparison)?;
+        }
     }
     match injected {
         Some((file, (old, new))) if old != new => files::write_atomic(file, new.as_bytes())?,
