@@ -135,9 +135,8 @@ pub fn table(args: &TableArgs) -> Outcome {
             }
         };
     }
-    let packed = proven.is_some();
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
-    if proven.is_some_and(|proven| proven != comparison) {
+    if proven.as_ref().is_some_and(|proven| *proven != comparison) {
         let raw = dir.join(archive::FILE);
         wrong.push(format!("comparison.json is not what {} comes to", raw.display()));
     }
@@ -175,7 +174,7 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     if args.rewrite {
         rendering::write_comparison(&dir, &comparison)?;
-        if packed {
+        if proven.is_some() {
             raw::pack(&args.results.results, &dir, &comparison)?;
         }
     }

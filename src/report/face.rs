@@ -415,3 +415,44 @@ fn joined(words: &[&str]) -> String {
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of Pub/Sub, Streams and Lists, over three blocks.
+    fn ratios(values: [f64; 3]) -> Ratios {
+        let near = |value: f64| GeometricMean::of(&[value * 0.99, value, value * 1.01]).unwrap();
+        Ratios { who: vec!["Pub/Sub", "Streams", "Lists"], ratios: values.map(near).to_vec() }
+    }
+
+    fn said(values: [f64; 3]) -> (Option<String>, Option<String>) {
+        let text = |word: &str| RatioText {
+            text: format!("{word} {{who}} {{times}}."),
+            title: Some(format!("{word} {{who}}")),
+        };
+        let (lower, higher) = (text("below"), text("above"));
+        let found = ratios(values);
+        let sentence = found.sentence(&lower, &higher, Some("neither {who} {times}."));
+        (sentence, found.title(&lower, &higher))
+    }
+
+    #[test]
+    fn each_text_is_of_those_to_whom_it_applies() {
+        let both = |sentence: &str, title: &str| (Some(sentence.into()), Some(title.into()));
+        assert_eq!(said([0.5, 0.5, 0.25]), both("below Redis 2.0–4.0.", "below Redis"));
+        assert_eq!(
+            said([0.5, 1.0, 0.5]),
+            both(
+                "below Redis Pub/Sub and Lists 2.0. neither Redis Streams 1.00.",
+                "below Redis Pub/Sub and Lists"
+            )
+        );
+        let split = said([0.5, 2.0, 2.0]);
+        assert_eq!(split.0.unwrap(), "below Redis Pub/Sub 2.0. above Redis Streams and Lists 2.0.");
+        assert_eq!(split.1, None, "no title says half of it");
+        let none = ratios([1.0; 3]);
+        let silent = RatioText { text: "no".into(), title: None };
+        assert_eq!(none.sentence(&silent, &silent, None), None);
+    }
+}

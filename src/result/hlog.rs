@@ -93,7 +93,7 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
 }
 
 /// The log of the same histograms with one line for each metric: without the seconds of the window,
-/// and without the warm-up. A tenth of the size, and [`merged`] comes to the same.
+/// and without the warm-up. [`merged`] comes to the same.
 pub fn condensed(log: &[u8], path: &Path) -> Result<Vec<u8>, ResultError> {
     let merged = merged(log, path)?;
     let lines = || log.split(|byte| *byte == b'\n');

@@ -73,6 +73,13 @@ fn leader_of(cluster: &mut dyn ClusterView, servers: &[String]) -> Result<String
     Ok(leader)
 }
 
+fn follows(server: &str) -> Result<(), String> {
+    match redis(server, "INFO replication") {
+        Ok(role) if role == "role:slave" => Ok(()),
+        found => Err(format!("{found:?}")),
+    }
+}
+
 fn redundancy(cluster: &mut dyn ClusterView, wanted: (u32, u32)) -> Result<(), String> {
     match cluster.redundancy() {
         Ok(found) if found == wanted => Ok(()),
@@ -149,6 +156,7 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     within("one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
     broker.faultable().unwrap().act(0, NodeAction::Start).unwrap();
     assert_ne!(broker.faultable().unwrap().nodes()[0].pid, 0);
+    within("the old one follows", || follows(&first));
     within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
     let second =
         within("one leads and two follow", || leader_of(cluster.as_mut(), &broker.addresses()));
@@ -162,7 +170,8 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     within("another leads", || leader_other_than(cluster.as_mut(), &second));
     broker.faultable().unwrap().act(index, NodeAction::Resume).unwrap();
     assert!(states(pid).iter().all(|state| *state != 'T'), "{:?}", states(pid));
-    within("the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
+    within("the paused one follows", || follows(&second));
+    within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
     within("one leads and two follow", || leader_of(cluster.as_mut(), &broker.addresses()));
     broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
     broker.faultable().unwrap().act(index, NodeAction::Stop).unwrap();
