@@ -162,14 +162,13 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
         };
         let print = |value: f64| match unit {
             Some(Unit::Nanoseconds) => time.of(value),
-            Some(Unit::Bytes) => quantity::bytes(value),
+            Some(Unit::Bytes) => quantity::decimal_bytes(value),
             Some(Unit::Share) => percent(value),
             Some(Unit::Yes) => quantity::words(value, &cell.unit),
             Some(Unit::Messages) => quantity::plain(value),
             _ => table::number(value),
         };
         let value = cell.told().map(|one| told(one, print));
-        let value = value.or_else(|| cell.at_least.map(|least| format!("> {}", print(least))));
         value.map_or_else(|| "–".to_owned(), |value| value + &marks::flags(cell))
     };
     let unit = match unit {
