@@ -53,6 +53,12 @@ pub fn lines(comparison: &Comparison) -> Vec<FaceLine> {
     comparison.claims.iter().flat_map(of_claim).collect()
 }
 
+/// The advice that was judged, by its title, and what it came to.
+pub fn advice(comparison: &Comparison) -> Vec<(String, Chip)> {
+    let judged = comparison.uses.iter().filter(|row| row.answer != Verdict::NotMeasured);
+    judged.map(|row| (provenance::marked_title(row, &comparison.runs), chip(row))).collect()
+}
+
 /// What came out, by topic; a topic of which nothing can be said is left out.
 pub fn topics(comparison: &Comparison) -> Vec<FaceTopic> {
     let told = claims::topics().iter().map(|topic| FaceTopic {
