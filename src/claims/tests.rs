@@ -522,7 +522,7 @@ fn a_row_on_a_cut_off_leader_names_after_how_long_the_others_notice() {
     let texts = data::load().unwrap();
     let rows = texts.rows().flat_map(|row| &row.rows);
     let title = rows.map(|row| &row.title).find(|title| title.contains("cut off")).unwrap();
-    assert!(title.ends_with("noticed after 3 s"), "{title}");
+    assert!(title.contains("noticed after 3 s"), "{title}");
 }
 
 #[test]

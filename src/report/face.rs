@@ -174,11 +174,14 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
             Some(Unit::Messages) => quantity::plain(value),
             _ => table::number(value),
         };
+        if cell.kind == Kind::Documented {
+            return cell.text.split_once(": ").map_or("–", |(says, _)| says).to_owned();
+        }
         let value = cell.told().map(|one| told(one, print));
         value.map_or_else(|| "–".to_owned(), |value| value + &marks::flags(cell))
     };
     let unit = match unit {
-        Some(Unit::Nanoseconds) => format!(", {}", time.name()),
+        Some(Unit::Nanoseconds) => format!(", in {}", time.name()),
         Some(Unit::MessagesPerSecond) => ", msg/s".to_owned(),
         _ => String::new(),
     };
