@@ -26,6 +26,7 @@ pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Tim
 pub use redis::fuzz::any as fuzz;
 pub use redis::{redis_linked, redis_pings, sentinel_content};
 pub use target::{Routes, Target};
+pub use timeouts::Backoff;
 pub use traits::{
     Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
 };

@@ -6,12 +6,13 @@
 
 use super::audit::read_back;
 use super::collect::Telemetry;
+use super::comeback::Reasons;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
 use super::output::output;
-use super::publish::ProducerReport;
+use super::notes::ProducerReport;
 use super::spawn::{start_consumers, start_producers};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
@@ -136,6 +137,7 @@ impl<'a> CellRun<'a, '_> {
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, CellRunError> {
         driver.prepare()?;
         let description = driver.describe()?;
+        let toll = driver.toll();
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
         let control = &Control::new(load.subscriptions);
@@ -172,7 +174,8 @@ impl<'a> CellRun<'a, '_> {
             let collected_ns = clock.now_ns();
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log })
+            let toll = meanwhile(&toll, driver.toll());
+            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll })
         })?;
         telemetry.absorb();
         let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
@@ -363,6 +366,15 @@ pub fn settling_timer(cell: &Cell) -> Latency {
     if cell.load.model == Model::Open { Latency::Publish } else { Latency::Service }
 }
 
+/// What was counted between two looks.
+fn meanwhile(before: &Reasons, after: Reasons) -> Reasons {
+    let since = |(what, count): (String, u64)| {
+        let before = before.get(&what).copied().unwrap_or(0);
+        Some((what, count.checked_sub(before).filter(|count| *count > 0)?))
+    };
+    after.into_iter().filter_map(since).collect()
+}
+
 pub struct Reports {
     pub start_ns: u64,
     /// Until when consumers were waited for.
@@ -371,6 +383,8 @@ pub struct Reports {
     pub produced: Vec<ProducerReport>,
     pub consumed: Vec<ConsumerReport>,
     pub log: FaultLog,
+    /// What the broker did to clients and messages by itself.
+    pub toll: Reasons,
 }
 
 fn join_all<'scope, T>(

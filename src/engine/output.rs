@@ -4,16 +4,16 @@
 use super::cell_run::{Reports, settling_timer};
 use super::censored::Deadlines;
 use super::collect::Telemetry;
+use super::comeback::{Comeback, Reasons, add};
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
 use super::floor::floor_of;
 use super::gates::{Evidence, judge};
 use super::health::Spent;
-use super::publish::ProducerReport;
+use super::notes::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
-use crate::driver::DriverError;
 use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
@@ -118,8 +118,12 @@ struct Collected {
     /// Of each producer's and each consumer's thread.
     cpu: Vec<PerSecond>,
     seen: FaultObservations,
-    failures: BTreeMap<String, u64>,
-    retries: BTreeMap<String, u64>,
+    failures: Reasons,
+    retries: Reasons,
+    /// Why clients were cut off or refused, by whose they were.
+    cut_off: Reasons,
+    /// What the broker counted meanwhile of what it does by itself.
+    toll: Reasons,
     deadlines: Deadlines,
     censored: BTreeMap<Latency, Censored>,
     error: Option<String>,
@@ -143,6 +147,7 @@ impl Collected {
                 ..Books::default()
             },
             error: reports.error,
+            toll: reports.toll,
             deadlines: Deadlines::of_consumers(reports.collected_ns),
             ..Self::default()
         };
@@ -160,11 +165,8 @@ impl Collected {
             let _ = self.own_lag.add(&*report.own_lag);
             self.cpu.push(report.cpu.by_second);
             self.deadlines.producer(report.waited);
-            for (reason, count) in report.failures {
-                *self.failures.entry(reason).or_default() += count;
-            }
-            self.again("publish", report.retries);
-            self.note(report.error);
+            add(&mut self.failures, report.failures);
+            self.again(("producer", "publish"), report.comeback);
             let lanes = report.lanes.into_iter().zip(0..);
             self.books.produced.extend(lanes.map(|(lane, number)| ((producer, number), lane)));
         }
@@ -178,18 +180,21 @@ impl Collected {
                 self.seen.add_consumer(subscription, report.gaps);
                 self.cpu.push(report.cpu.by_second);
                 self.totals.add(&report.totals);
-                self.again("consume", report.retries);
-                self.note(report.error);
+                self.again(("consumer", "consume"), report.comeback);
                 all.merge(report.seen);
             }
             self.books.consumed.push(all);
         }
     }
 
-    fn again(&mut self, who: &str, reasons: BTreeMap<String, u64>) {
-        for (reason, count) in reasons {
-            *self.retries.entry(format!("{who}: {reason}")).or_default() += count;
-        }
+    /// Whoever was cut off went on, and so did what it does.
+    fn again(&mut self, (who, what): (&str, &str), comeback: Comeback) {
+        let of = |name: &str, reasons: &Reasons| -> Reasons {
+            reasons.iter().map(|(reason, count)| (format!("{name}: {reason}"), *count)).collect()
+        };
+        add(&mut self.cut_off, of(who, &comeback.cut_off));
+        add(&mut self.retries, of(what, &comeback.cut_off));
+        add(&mut self.retries, of(what, &comeback.retries));
     }
 
     /// The faults with what each of them cost.
@@ -204,11 +209,6 @@ impl Collected {
         let (seen, partitions) = (std::mem::take(&mut self.seen), cell.config.partitions());
         seen.judge(&mut faults, &self.books, rate_per_s, load_end_ns, partitions);
         faults
-    }
-
-    /// The first error is the one that counts.
-    fn note(&mut self, error: Option<DriverError>) {
-        self.error = self.error.take().or_else(|| error.map(|error| error.to_string()));
     }
 
     /// Share of the seconds `first..last` that the busiest thread of the load ran.
@@ -301,6 +301,8 @@ fn evidence(
         unanswered: totals.unanswered,
         arrived,
         failures: collected.failures.clone(),
+        cut_off: collected.cut_off.clone(),
+        toll: collected.toll.clone(),
         faults: !cell.faults.is_empty(),
     }
 }

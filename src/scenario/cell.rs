@@ -124,6 +124,11 @@ impl Cell {
         }
     }
 
+    /// Whether outages are expected: then each is told with the recovery from it.
+    pub fn watches_recovery(&self) -> bool {
+        !self.faults.is_empty() || self.load.deadline.is_some()
+    }
+
     /// What tells this label from the plain system; `None` for the latter.
     pub fn variant(&self) -> Option<String> {
         (self.label != self.config.system.name()).then(|| self.label.clone())

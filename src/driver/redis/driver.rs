@@ -31,6 +31,7 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ClientLibrary, Pacer, Reply};
 use crate::units::Span;
 use redis::Cmd;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -162,14 +163,15 @@ impl RedisDriver {
         }
     }
 
-    /// A connection that is ready to consume.
+    /// A connection that is ready to consume; a group that is new begins at the entry `from`.
     pub(super) fn joined(
         &self,
         endpoint: &Endpoint,
         place: &ConsumerPlace,
+        from: &str,
     ) -> Result<Connection, DriverError> {
         let mut connection = Connection::open(endpoint)?;
-        self.primitive.join(&mut connection, place, "$")?;
+        self.primitive.join(&mut connection, place, from)?;
         match self.cell.load.pacer {
             Pacer::Spin => connection.spins = true,
             Pacer::Sleep => connection.nap()?,
@@ -280,7 +282,11 @@ impl RedisDriver {
         )?))
     }
 
-    fn load_subscriber(&self, place: ConsumerPlace) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn load_subscriber(
+        &self,
+        place: ConsumerPlace,
+        from: &str,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         if let Some(deadline) = self.cell.load.deadline {
             return self.outliving(place, deadline);
         }
@@ -288,7 +294,7 @@ impl RedisDriver {
         match self.cell.config.library() {
             ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
             ClientLibrary::Direct => {
-                Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
+                Ok(self.primitive.consumer(self.joined(&endpoint, &place, from)?, place))
             }
         }
     }
@@ -333,8 +339,18 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let inner = self.load_subscriber(self.place(subscription, consumer))?;
+        let inner = self.load_subscriber(self.place(subscription, consumer), "$")?;
         packing::unpacking(&self.cell, inner)
+    }
+
+    /// A group that is gone was lost by the server: a new one skips nothing that came since.
+    fn rejoin(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
+        let place = ConsumerPlace { outlives: true, ..self.place(subscription, consumer) };
+        packing::unpacking(&self.cell, self.load_subscriber(place, "0")?)
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -380,6 +396,11 @@ impl Driver for RedisDriver {
         );
         description.broker_config.extend(self.outside().settings()?);
         Ok(description)
+    }
+
+    fn toll(&self) -> BTreeMap<String, u64> {
+        let asked = self.control(Duration::ZERO).and_then(|mut control| control.toll());
+        asked.unwrap_or_default()
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {

@@ -121,18 +121,6 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Why something must be tried again, in words that are the same each time: without the address,
-/// which is known.
-pub fn reason(error: &DriverError) -> String {
-    match error {
-        DriverError::Disconnected { cause, .. } => cause.clone(),
-        DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
-        DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
-        DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::SET_UP;

@@ -18,6 +18,7 @@ mod redis_rs;
 mod survival;
 #[cfg(test)]
 mod tests;
+mod toll;
 
 pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
 pub use capability::reflector::start as reflector;

@@ -17,7 +17,7 @@ pub fn start(
     subscription: u16,
 ) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
     let (place, endpoint) = (driver.place(subscription, 0), &driver.primary.endpoint);
-    let connection = driver.joined(endpoint, &place)?;
+    let connection = driver.joined(endpoint, &place, "$")?;
     let address =
         connection.stream.local_addr().map_err(|cause| endpoint.broken(&cause))?.to_string();
     let until_ns = place.clock.now_ns() + BLOCK_NS;

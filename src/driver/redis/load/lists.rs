@@ -206,6 +206,10 @@ impl ReliableSubscriber {
                 }
                 (ListReply::Move, Token::Null) => {}
                 (ListReply::Deletion, Token::Integer(_)) => self.handed_out = Some(0),
+                (_, Token::Error(text)) => {
+                    let words = resp::error_text(text);
+                    return Err(self.connection.endpoint.refused("consuming", words));
+                }
                 (due, other) => {
                     let cause =
                         resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);

@@ -7,7 +7,6 @@
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +74,7 @@ impl<T: Send + 'static> Reconnect<T> {
                     return Some(made);
                 }
                 Err(RecvTimeoutError::Timeout) => return None,
-                Ok(Err(error)) => reason(&error),
+                Ok(Err(error)) => error.reason(),
                 Err(RecvTimeoutError::Disconnected) => "no thread to connect on".into(),
             };
             self.under_way = None;

@@ -15,7 +15,6 @@ use super::super::reconnect::Reconnect;
 use super::message::{DeliveryBooks, PendingMessage, end};
 use super::refusal::RefusalKind;
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::wire::redis as resp;
@@ -179,7 +178,7 @@ impl ResilientConnection {
     fn read_the_last(&mut self, error: &DriverError, books: &mut DeliveryBooks) {
         self.read(true, books);
         if self.connection.is_some() {
-            self.lose(reason(error), books);
+            self.lose(error.reason(), books);
         }
     }
 

@@ -7,7 +7,6 @@
 //! of it. `receive` keeps its time, whatever state the connection is in.
 
 use crate::clock::Clock;
-use crate::driver::redis::endpoint::reason;
 use crate::driver::redis::load::RedisConsumer;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::reconnect::{Reconnect, Retries};
@@ -104,7 +103,7 @@ impl Subscriber for ResilientSubscriber {
                 sink(incoming);
             });
             if let Err(error) = received.and_then(|()| self.watch(delivered)) {
-                self.lose(reason(&error));
+                self.lose(error.reason());
             }
             if delivered || self.connected || self.clock.now_ns() >= until_ns {
                 return Ok(());
