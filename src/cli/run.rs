@@ -10,11 +10,12 @@ use super::time_left::TimeLeft;
 use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
+use crate::model::Software;
 use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
 use crate::study::{self, Study};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -177,11 +178,24 @@ pub fn environment<'a>(
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
+    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
+    let needed: BTreeSet<Software> = labels.map(|(_, config)| config.system.software()).collect();
+    let lacks = needed.iter().filter_map(|software| chosen.environment.lacks(*software));
+    all_there(lacks.map(Failure::from).collect())?;
     if chosen.environment.name() == "native" {
-        provide(scenarios, fetch)?;
+        provide(needed, fetch)?;
     }
     let environment = Box::new(BrokerCache::over(chosen.environment));
     Ok(Chosen { environment, ..chosen })
+}
+
+/// What is missing is told before anything is started, all of it at once.
+pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
+    let told = missing.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>();
+    match missing.first() {
+        Some(first) => Err(Failure::new(first.code, told.join("\n"))),
+        None => Ok(()),
+    }
 }
 
 /// Brokers that run already, where the flags name them.

@@ -60,30 +60,4 @@ impl Comeback {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::System;
-    use std::cell::Cell;
-
-    fn refused() -> DriverError {
-        let (action, cause) = ("consuming".to_owned(), "OOM command not allowed".to_owned());
-        DriverError::Refused { system: System::RedisLists, action, cause }
-    }
-
-    #[test]
-    fn it_tries_until_somebody_is_there_or_nobody_is_needed() {
-        let (mut comeback, tries) = (Comeback::default(), Cell::new(0));
-        let third = || {
-            tries.set(tries.get() + 1);
-            if tries.get() < 3 { Err(refused()) } else { Ok("here") }
-        };
-        comeback.note(&refused());
-        assert_eq!(comeback.connect(third, || false), Some("here"));
-        let oom = "consuming refused: OOM command not allowed";
-        assert_eq!(comeback.cut_off, [(oom.to_owned(), 1)].into());
-        let expected =
-            [(format!("connecting: {oom}"), 2), ("connection made again".to_owned(), 1)].into();
-        assert_eq!(comeback.retries, expected);
-        assert_eq!(comeback.connect(|| Ok(()), || true), None);
-    }
-}
+mod tests;

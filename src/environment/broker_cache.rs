@@ -100,6 +100,10 @@ impl Environment for BrokerCache {
         self.inner.network_path()
     }
 
+    fn lacks(&self, software: Software) -> Option<EnvironmentError> {
+        self.inner.lacks(software)
+    }
+
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
         // What is to be broken is fresh each time: what it holds and logs is its own.
         if config.system.software() != Software::Kafka || config.faulted {

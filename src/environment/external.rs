@@ -61,7 +61,10 @@ impl External {
         let missing = || {
             EnvironmentError::missing(
                 what,
-                format!("{remedy}, or describe it in a file for --targets"),
+                format!(
+                    "{remedy}, describe it in a file for --targets, or leave its systems out with \
+                     --system"
+                ),
             )
         };
         reach.clone().ok_or_else(missing)
@@ -83,6 +86,10 @@ impl Environment for External {
     fn network_path(&self) -> String {
         if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }
             .to_owned()
+    }
+
+    fn lacks(&self, software: Software) -> Option<EnvironmentError> {
+        self.reach(software).err()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
@@ -278,6 +285,10 @@ mod tests {
     fn what_is_not_given_or_does_not_answer_is_said() {
         let none = refused(external(None, None, false), System::Kafka);
         assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
+        let both = external(Some("127.0.0.1:1"), None, false);
+        assert!(both.lacks(Software::Kafka).is_none(), "an address is given, good or not");
+        let words = both.lacks(Software::Redis).unwrap().to_string();
+        assert!(words.contains("--redis") && words.contains("--system"), "{words}");
         let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
         assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
         let dead = refused(

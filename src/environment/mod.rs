@@ -236,6 +236,10 @@ pub trait Environment {
     /// Network path between harness and broker, in words; with what it costs, once a broker has
     /// been started.
     fn network_path(&self) -> String;
+    /// Why there can be no broker of this software here, known before anything is started.
+    fn lacks(&self, _: Software) -> Option<EnvironmentError> {
+        None
+    }
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no
     /// data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;

@@ -11,7 +11,7 @@ use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::CellRecord;
-use super::summary::{CellSummary, Rates, SCHEMA, Summary};
+use super::summary::{CellOutcome, CellSummary, Rates, SCHEMA, Summary};
 use crate::model::Latency;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
@@ -96,9 +96,10 @@ pub fn invalid_because(record: &CellRecord) -> Vec<String> {
         reasons.push(format!("ended early: {error}"));
     }
     // An experiment measures by its own procedure and needs no window; what a system cannot do has
-    // none.
+    // none, and neither has what its broker refused beforehand.
     if record.experiment.is_none()
         && record.cannot().is_none()
+        && record.outcome != CellOutcome::Stalled
         && window_seconds(record).is_none()
         && reasons.is_empty()
     {
@@ -135,7 +136,7 @@ mod tests {
     use super::super::testing::{self, cell, manifest};
     use super::*;
     use crate::result::Blame;
-    use crate::result::{CellOutcome, Event, Gate, Judged};
+    use crate::result::{Event, Gate, Judged};
 
     #[test]
     fn known_raw_files_give_known_numbers() {
