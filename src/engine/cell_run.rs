@@ -11,19 +11,20 @@ use super::consume::ConsumerReport;
 use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
-use super::output::output;
 use super::notes::ProducerReport;
+use super::output::output;
+use super::progress::{Observer, Phase, Progress};
 use super::spawn::{start_consumers, start_producers};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
+use crate::environment::NodeOutage;
 use crate::inject::Shared;
-use crate::model::Latency;
+use crate::model::{FaultTarget, Latency};
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
-use crate::result::CellOutput;
+use crate::result::{CellOutput, Fault};
 use crate::scenario::{Cell, Model};
 use crate::stats::{SEEN_AFTER, level, settled};
-use crate::units::Rate;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -39,61 +40,6 @@ pub enum CellRunError {
     Payload(#[from] BodyError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    WarmUp,
-    Measure,
-    Drain,
-}
-
-impl Phase {
-    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it
-    /// lies in the window.
-    pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
-        match window {
-            Some((start, end)) if to_ns > start && from_ns < end => Self::Measure,
-            Some((start, _)) if to_ns > start => Self::Drain,
-            _ => Self::WarmUp,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WarmUp => "warm-up",
-            Self::Measure => "measure",
-            Self::Drain => "drain",
-        }
-    }
-}
-
-/// A look at a running cell, for display only.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub phase: Phase,
-    /// Since the start of the load, ns; 0 of an experiment that tells how often it has tried.
-    pub elapsed_ns: u64,
-    /// How far the measured window is and how long it lasts, ns; `None` outside it, and where it
-    /// has no end of its own.
-    pub window_ns: Option<(u64, u64)>,
-    /// What is offered; `None` where it is as much as goes.
-    pub rate: Option<Rate>,
-    pub sent: u64,
-    pub answered: u64,
-    /// By the slowest subscription; `None` where there is none.
-    pub consumed: Option<u64>,
-    /// Publish latency (closed model: service time) of the last whole second, ns.
-    pub p50_ns: Option<u64>,
-    pub p99_ns: Option<u64>,
-}
-
-pub trait Observer {
-    fn progress(&mut self, progress: &Progress);
-
-    /// Something that a user who watches wants to know at once: a fault took effect, or was taken
-    /// back.
-    fn happened(&mut self, _text: &str) {}
 }
 
 /// One run of a cell: everything that it needs besides its driver.
@@ -138,6 +84,9 @@ impl<'a> CellRun<'a, '_> {
         driver.prepare()?;
         let description = driver.describe()?;
         let toll = driver.toll();
+        if let Some(Ok(mut broker)) = self.broker.map(|shared| shared.lock()) {
+            broker.outlive(cell.load.deadline);
+        }
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
         let control = &Control::new(load.subscriptions);
@@ -148,7 +97,7 @@ impl<'a> CellRun<'a, '_> {
         let mut telemetry = Telemetry::new(harvests, clock);
         telemetry.health.begin(&self.broker_pids().unwrap_or_default());
         telemetry.event("phase", "connect");
-        let reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
+        let mut reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
             // Whatever goes wrong must release the consumers, or the scope would wait for ever.
             let release = OnDrop(|| control.stop_consuming());
             let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
@@ -178,9 +127,27 @@ impl<'a> CellRun<'a, '_> {
             Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll })
         })?;
         telemetry.absorb();
+        reports.log.faults.extend(self.outages());
         let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
         Ok(output(of, description, reports, audit, telemetry))
+    }
+
+    /// What somebody else did to the broker meanwhile, where that was to be outlived: told as the
+    /// faults are that we inject.
+    fn outages(&self) -> Vec<Fault> {
+        let shared = self.broker.filter(|_| self.cell.load.deadline.is_some());
+        let Some(Ok(broker)) = shared.map(|shared| shared.lock()) else { return Vec::new() };
+        let fault = |seen: NodeOutage| Fault {
+            kind: Fault::OUTAGE.to_owned(),
+            target: FaultTarget::Node.name().to_owned(),
+            node: seen.node,
+            took_effect_at_ns: Some(self.clock.at(seen.from)),
+            healed_at_ns: seen.to.map(|at| self.clock.at(at)),
+            text: "not injected: seen from here, counted from when it last answered".to_owned(),
+            ..Fault::default()
+        };
+        broker.outages().into_iter().map(fault).collect()
     }
 
     /// `None` while somebody does something to the broker: whoever injects may have it for seconds,

@@ -16,6 +16,7 @@ mod health;
 mod notes;
 mod output;
 mod probe;
+mod progress;
 mod publish;
 mod recovery;
 mod saturated;
@@ -26,8 +27,9 @@ mod tests;
 mod thread_cpu;
 mod totals;
 
-pub use cell_run::{CellRun, CellRunError, Observer, Phase, Progress};
+pub use cell_run::{CellRun, CellRunError};
 pub use control::OnDrop;
 pub use floor::{Floor, floor};
+pub use progress::{Observer, Phase, Progress};
 pub use sender::{InFlight, Pending, SendBook, SendPlan, Sender, sharpen_timer};
 pub use spawn::bodies;

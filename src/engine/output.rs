@@ -49,6 +49,7 @@ pub fn output(
         collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
     let rate_per_s = load.rate.map(|rate| rate.per_s());
     snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
+    collected.struck = !faults.is_empty();
     let Collected { books, totals, own_lag, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
@@ -124,6 +125,8 @@ struct Collected {
     cut_off: Reasons,
     /// What the broker counted meanwhile of what it does by itself.
     toll: Reasons,
+    /// Whether there were faults or outages.
+    struck: bool,
     deadlines: Deadlines,
     censored: BTreeMap<Latency, Censored>,
     error: Option<String>,
@@ -303,7 +306,7 @@ fn evidence(
         failures: collected.failures.clone(),
         cut_off: collected.cut_off.clone(),
         toll: collected.toll.clone(),
-        faults: !cell.faults.is_empty(),
+        faults: collected.struck,
     }
 }
 

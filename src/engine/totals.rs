@@ -1,8 +1,8 @@
 //! Sums over the producers and consumers of a cell, and the rows of its time series.
 
-use super::cell_run::Phase;
 use super::collect::Telemetry;
 use super::health::Spent;
+use super::progress::Phase;
 use crate::model::Latency;
 use crate::record::{PerSecond, SECOND_NS};
 use crate::result::WindowRow;

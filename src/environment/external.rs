@@ -7,13 +7,14 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
-use super::watch::{Alarm, LivenessWatch};
-use super::{Broker, Environment, EnvironmentError, storage};
+use super::watch::{LivenessWatch, Round};
+use super::{Broker, Environment, EnvironmentError, NodeOutage, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
 use crate::driver;
 use crate::model::Software;
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
+use crate::units::Span;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use std::time::Duration;
 /// How often brokers are asked again while they are loaded: a handshake and a login cost them
 /// something.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The same where outages are to be outlived and told: no more than so late.
+const SOON: Duration = Duration::from_millis(200);
 /// More nodes than this are none of a cluster that is loaded from one machine.
 const MOST_NODES: usize = 1000;
 
@@ -100,11 +103,8 @@ impl Environment for External {
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
-        let again = asker.clone();
-        Ok(Box::new(ExternalBroker {
-            asker,
-            watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
-        }))
+        let watch = asker.watch(None);
+        Ok(Box::new(ExternalBroker { asker, watch }))
     }
 
     fn storage(&self) -> Option<Storage> {
@@ -209,29 +209,42 @@ impl Asker {
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
     }
 
-    /// Under load: every address of the user's still answers, and where it sends clients to by now
-    /// is where they may go. librdkafka follows by itself, so this comes after the fact, and is
-    /// then the end of the run.
-    fn ask_again(&self) -> Result<(), Alarm> {
-        let mut judged = BTreeSet::new();
+    /// Under load: which of the user's addresses still answer, and whether where they send clients
+    /// to by now is where those may go. librdkafka follows by itself, so this comes after the fact,
+    /// and is then the end of the run.
+    fn ask_again(&self) -> Round {
+        let (mut judged, mut round) = (BTreeSet::new(), Round::default());
         for address in &self.reach.addresses {
-            for advertised in self.ping(address).map_err(Alarm::Silent)? {
-                if judged.contains(&advertised) {
-                    continue;
-                }
-                self.reach.access.permit(&advertised).map_err(|cause| {
-                    let error = self.sent_on(address, &advertised, &cause);
-                    match cause {
-                        AccessError::Remote(_) | AccessError::InTheClear(_) => {
-                            Alarm::Forbidden(error)
+            let mut answer = Ok(());
+            match self.ping(address) {
+                Err(error) => answer = Err(error),
+                Ok(told) => {
+                    for advertised in told {
+                        if !judged.insert(advertised.clone()) {
+                            continue;
                         }
-                        _ => Alarm::Silent(error),
+                        let Err(cause) = self.reach.access.permit(&advertised) else { continue };
+                        let error = self.sent_on(address, &advertised, &cause);
+                        match cause {
+                            AccessError::Remote(_) | AccessError::InTheClear(_) => {
+                                round.forbidden = Some(error);
+                            }
+                            _ => answer = Err(error),
+                        }
                     }
-                })?;
-                judged.insert(advertised);
+                }
             }
+            round.nodes.push((address.clone(), answer));
         }
-        Ok(())
+        round
+    }
+
+    /// Asked again from now on. With a deadline, nobody need answer for so long.
+    fn watch(&self, deadline: Option<Span>) -> LivenessWatch {
+        let again = self.clone();
+        let every = if deadline.is_some() { SOON } else { AGAIN };
+        let patience = Duration::from_nanos(deadline.map_or(0, Span::nanos));
+        LivenessWatch::new(every, patience, move || again.ask_again())
     }
 }
 
@@ -255,6 +268,14 @@ impl Broker for ExternalBroker {
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
         self.watch.look()
+    }
+
+    fn outlive(&mut self, deadline: Option<Span>) {
+        self.watch = self.asker.watch(deadline);
+    }
+
+    fn outages(&self) -> Vec<NodeOutage> {
+        self.watch.outages()
     }
 
     /// Leaves it running: it is not ours.
@@ -356,16 +377,15 @@ mod tests {
         for words in [&advertised, "--allow-remote", "advertised"] {
             assert!(far.contains(words), "{far}");
         }
-        assert!(matches!(
-            asker(&near).ask_again(),
-            Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)
-        ));
-        assert!(asker(&telling(&["", ""])).ask_again().is_ok());
-        assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
-        assert!(matches!(
-            asker(&telling(&["no-such-host.invalid"])).ask_again(),
-            Err(Alarm::Silent(_))
-        ));
+        let forbidden = asker(&near).ask_again().forbidden.unwrap().to_string();
+        assert!(forbidden.contains(&advertised), "{forbidden}");
+        let answers = |address: &str| {
+            let round = asker(address).ask_again();
+            assert!(round.forbidden.is_none());
+            round.nodes[0].1.is_ok()
+        };
+        assert!(answers(&telling(&["", ""])));
+        assert!(!answers("127.0.0.1:1") && !answers(&telling(&["no-such-host.invalid"])));
     }
 
     #[test]

@@ -142,7 +142,7 @@ fn a_broker_that_is_gone_ends_its_own_label_alone() {
 #[ignore = "needs real brokers"]
 fn a_cell_that_could_not_begin_is_kept_with_its_reason() {
     let text = scenario(
-        "systems: {redis-lists: {}, full: {system: redis-streams, broker: {maxmemory: 1mb, \
+        "systems: {redis-lists: {}, full: {system: redis-streams, broker: {maxmemory: 500kb, \
          maxmemory-policy: noeviction}}}\nload: {model: open, rate: 500/s, warm-up: 1s, \
          warm-up-limit: 2s, duration: 3s, broker-warm-up: 0s, floor: false}\n\
          message: {size: 100B}\n",
