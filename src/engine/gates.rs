@@ -67,11 +67,10 @@ const REASONS: usize = 3;
 /// Every gate with its value, the outcome, and why it is not `ok`.
 pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
-    let broker = broker_gates(evidence);
-    let outcome = broker
-        .iter()
-        .find(|(gate, _)| gate.failed())
-        .map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
+    let mut broker = broker_gates(evidence);
+    let failed = broker.iter().find(|(gate, _)| gate.failed()).map(|(_, outcome)| *outcome);
+    let outcome = failed.unwrap_or_default();
+    broker.splice(0..0, left_alone(evidence, failed));
     let because = broker
         .iter()
         .filter(|(gate, _)| gate.failed())
@@ -138,15 +137,10 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
         "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
         c.lost, c.corrupt, c.reordered, c.foreign, c.phantom
     );
-    let mut gates = vec![arrived(e)];
-    gates.extend(left_alone(e, harm));
-    gates.push(broker(
-        CellOutcome::Violated,
-        "nothing-lost-or-disordered",
-        harm == 0,
-        found,
-        "0 of each",
-    ));
+    let mut gates = vec![
+        arrived(e),
+        broker(CellOutcome::Violated, "nothing-lost-or-disordered", harm == 0, found, "0 of each"),
+    ];
     if e.faults {
         return gates;
     }
@@ -232,20 +226,18 @@ fn arrived(e: &Evidence) -> (Gate, CellOutcome) {
     (gate("carried", Blame::Broker, held, found, "at least one message"), CellOutcome::Stalled)
 }
 
-/// Whether the broker left clients and messages alone. Where it did not and something came of it,
-/// that is the first reason of all that follows, in its own words. A client that was cut off and
+/// Whether the broker left clients and messages alone. Where it did not and something came of it
+/// (`followed`), that is the first of all reasons, in its own words. A client that was cut off and
 /// came back without harm is told and blamed on nobody; so is what faults that were asked for do.
-fn left_alone(e: &Evidence, harm: u64) -> Option<(Gate, CellOutcome)> {
+fn left_alone(e: &Evidence, followed: Option<CellOutcome>) -> Option<(Gate, CellOutcome)> {
     let told = [words(&e.cut_off), words(&e.toll)];
     let found = told.iter().filter(|words| !words.is_empty()).join("; ");
     if found.is_empty() || e.faults {
         return None;
     }
-    let c = &e.counted;
-    let harmless = harm + c.failed + c.indeterminate + c.undelivered == 0;
-    let outcome = if harm > 0 { CellOutcome::Violated } else { CellOutcome::Overloaded };
-    let limit = "nobody cut off or refused, nothing evicted";
-    Some((gate("left-alone", Blame::Broker, harmless, found, limit), outcome))
+    let limit = "nobody cut off, refused or held back, nothing evicted";
+    let gate = gate("left-alone", Blame::Broker, followed.is_none(), found, limit);
+    Some((gate, followed.unwrap_or_default()))
 }
 
 /// `OOM command not allowed ×12,345`; the most frequent reasons.

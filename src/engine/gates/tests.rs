@@ -124,6 +124,12 @@ fn who_was_cut_off_is_told_first_and_only_where_harm_was_done() {
     assert!(because[0].starts_with(words), "{because:?}");
     let counted = Counted { delivered: 90, undelivered: 10, ..evidence().counted };
     assert_eq!(judge(&Evidence { counted, ..back.clone() }).1, CellOutcome::Overloaded);
+    let toll = BTreeMap::from([("ms for which a quota held producers back".into(), 9_000)]);
+    let slow = Evidence { toll, acked_in_time: 50, ..evidence() };
+    let words = "left-alone: ms for which a quota held producers back ×9,000 (limit";
+    let because = judge(&slow).2;
+    assert!(because[0].starts_with(words), "{because:?}");
+    assert!(because[1].starts_with("rate-reached"), "{because:?}");
     let asked = Evidence { faults: true, counted, ..back };
     assert_eq!(judge(&asked).1, CellOutcome::Ok, "a fault was asked for");
 }

@@ -89,8 +89,10 @@ impl KafkaPublisher {
                     completions.push(Completion { slot, outcome, at_ns });
                 }
                 Report::Statistics(text) => {
+                    let text = text.to_string_lossy();
+                    clients.publishing.tell(&text);
                     statistics.clear();
-                    statistics.push_str(&text.to_string_lossy());
+                    statistics.push_str(&text);
                 }
                 Report::Notice(line) => clients.log.add(&line.to_string_lossy()),
                 Report::Trouble(code, line) => {
