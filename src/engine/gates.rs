@@ -70,7 +70,9 @@ pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut broker = broker_gates(evidence);
     let failed = broker.iter().find(|(gate, _)| gate.failed()).map(|(_, outcome)| *outcome);
     let outcome = failed.unwrap_or_default();
-    broker.splice(0..0, left_alone(evidence, failed));
+    if let Some(first) = left_alone(evidence, failed) {
+        broker.insert(0, first);
+    }
     let because = broker
         .iter()
         .filter(|(gate, _)| gate.failed())

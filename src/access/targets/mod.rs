@@ -5,7 +5,7 @@
 //! is never shown: an error quotes a value only where none can be a secret. A secret is a
 //! reference, `${env:NAME}`, and nothing else.
 
-use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
+use super::{Access, Login, Mechanism, SecretString, Terms, Tls, is_path};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -22,9 +22,12 @@ pub struct Targets {
 
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// `host:port` of each.
+    /// `host:port` of each; of Redis also the path of a socket.
     pub addresses: Vec<String>,
     pub access: Access,
+    /// The addresses are those of Sentinels, which call what they watch so; `None` where nobody
+    /// said so, and they may be all the same.
+    pub primary: Option<String>,
 }
 
 /// What a run may do and what it is told beside the file.
@@ -69,7 +72,14 @@ struct SaslKeys {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RedisKeys {
-    address: String,
+    #[serde(default, deserialize_with = "given")]
+    address: Option<String>,
+    /// In place of the address: they tell where the primary is.
+    #[serde(default)]
+    sentinels: Vec<String>,
+    /// What they call it.
+    #[serde(default, deserialize_with = "given")]
+    primary: Option<String>,
     #[serde(default, deserialize_with = "given")]
     tls: Option<TlsKeys>,
     #[serde(default, deserialize_with = "given")]
@@ -208,6 +218,8 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
         "kafka.sasl.mechanism",
         "kafka.client",
         "redis.address",
+        "redis.sentinels",
+        "redis.primary",
         "redis.database",
     ];
     let named = |plain: &str| {
@@ -280,18 +292,36 @@ fn kafka_of(
         database: 0,
         client: keys.client,
     };
-    Ok(Reach { addresses, access: terms.into() })
+    Ok(Reach { addresses, access: terms.into(), primary: None })
+}
+
+/// Where it is, or the Sentinels that tell where it is.
+fn redis_addresses(keys: &RedisKeys) -> Result<Vec<String>, Problem> {
+    let wrong = |place: Vec<String>, remedy| Problem::new(place, "not an address", remedy);
+    let named = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect();
+    match (&keys.address, &keys.sentinels[..]) {
+        (None, []) => Err(Problem::new(
+            ["redis"],
+            "it names no server",
+            "add `address: host:port`, or `sentinels` and what they call it, `primary`",
+        )),
+        (Some(address), []) => {
+            let remedy = "write host:port or unix:///path; TLS and login have their own keys";
+            let address = socket_or_server(address);
+            Ok(vec![address.ok_or_else(|| wrong(named(&["redis", "address"]), remedy))?])
+        }
+        (_, sentinels) => {
+            let address = |(index, text): (usize, &String)| {
+                let place = named(&["redis", "sentinels", &index.to_string()]);
+                host_and_port(text, Some(SENTINEL)).ok_or_else(|| wrong(place, "write host:port"))
+            };
+            sentinels.iter().enumerate().map(address).collect()
+        }
+    }
 }
 
 fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
-    let wrong = || {
-        Problem::new(
-            ["redis", "address"],
-            "not an address",
-            "write host:port; TLS and login have their own keys",
-        )
-    };
-    let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
+    let addresses = redis_addresses(&keys)?;
     let login = match (keys.user, keys.password) {
         (None, None) => None,
         (Some(_), None) => {
@@ -315,7 +345,7 @@ fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach
         database: keys.database,
         client: BTreeMap::new(),
     };
-    Ok(Reach { addresses: vec![address], access: terms.into() })
+    Ok(Reach { addresses, access: terms.into(), primary: keys.primary })
 }
 
 const SET_IT: &str = "set it to the password in the environment of brokerbench";
@@ -344,7 +374,7 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
 }
 
 /// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as
-/// `redis[s]://[user[:${env:NAME}]@]host[:port][/db]`.
+/// `redis[s]://[user[:${env:NAME}]@]host[:port][/db]` or `unix:///path`.
 pub fn targets_from_flags(
     kafka: Option<&str>,
     redis: Option<&str>,
@@ -373,6 +403,7 @@ fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
     Ok(Reach {
         addresses: addresses?,
         access: Terms { remote: around.remote, ..Terms::default() }.into(),
+        primary: None,
     })
 }
 
@@ -384,10 +415,17 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
         let remedy = "write redis://[user:${env:NAME}@]host:port[/db], or rediss:// for TLS";
         ScenarioError::of_source("--redis", format!("`{shown}`: {why}"), remedy)
     };
+    if url.starts_with(SOCKET) {
+        let address = socket_or_server(url).ok_or_else(|| refuse("it is no path of a socket"))?;
+        let access = Terms { remote: around.remote, ..Terms::default() }.into();
+        return Ok(Reach { addresses: vec![address], access, primary: None });
+    }
     let (tls, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
-        (None, None) => return Err(refuse("it begins with neither redis:// nor rediss://")),
+        (None, None) => {
+            return Err(refuse("it begins with none of redis://, rediss:// and unix:///"));
+        }
     };
     let (userinfo, rest) =
         rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
@@ -395,7 +433,7 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
     let database = if database.is_empty() { Ok(0) } else { database.parse() };
     let database =
         database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
-    let address = host_and_port(host, Some(6379))
+    let address = host_and_port(host, Some(SERVER))
         .ok_or_else(|| refuse("host or port is missing or wrong"))?;
     let login = match userinfo {
         None => None,
@@ -418,7 +456,19 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
         .transpose()
         .map_err(|error| refuse(&error.to_string()))?;
     let terms = Terms { remote: around.remote, tls, login, database, client: BTreeMap::new() };
-    Ok(Reach { addresses: vec![address], access: terms.into() })
+    Ok(Reach { addresses: vec![address], access: terms.into(), primary: None })
+}
+
+const SOCKET: &str = "unix://";
+/// Ports that Redis and its Sentinels have where nobody says otherwise.
+const SERVER: u16 = 6379;
+const SENTINEL: u16 = 26379;
+
+/// `unix:///path` as its path, or `host:port`.
+fn socket_or_server(text: &str) -> Option<String> {
+    let Some(path) = text.strip_prefix(SOCKET) else { return host_and_port(text, Some(SERVER)) };
+    let plain = |c: char| !c.is_control() && c != '@';
+    (is_path(path) && path.len() > 1 && path.chars().all(plain)).then(|| path.to_owned())
 }
 
 /// `host:port` in its plain form; IPv6 in brackets.

@@ -24,6 +24,7 @@ pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;
+pub use primary::watched;
 
 use std::time::Duration;
 

@@ -8,9 +8,12 @@
 
 use super::SET_UP;
 use super::endpoint::Endpoint;
+use crate::access::Access;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Routes};
+use crate::model::System;
 use redis::{Value, cmd};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes
@@ -29,10 +32,11 @@ pub struct Primary {
 
 impl Primary {
     pub fn new(endpoint: Endpoint, routes: Routes) -> Result<Self, DriverError> {
-        // Sentinels have logins of their own; those that we start have none. Whomever they name is
-        // judged like any other.
-        let sentinels =
-            routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
+        // Sentinels have logins of their own, or none. Whomever they name is judged like any other.
+        let bare = endpoint.access().bare();
+        let sentinel =
+            |address: &String| Ok(Endpoint::parse(endpoint.system, address)?.through(&bare));
+        let sentinels = routes.sentinels.iter().map(sentinel);
         Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, routes })
     }
 
@@ -40,20 +44,13 @@ impl Primary {
     pub fn find(&self) -> Result<Endpoint, DriverError> {
         let mut primary = Ok(self.endpoint.clone());
         for sentinel in &self.sentinels {
-            primary = Self::ask(sentinel)
+            primary = ask(sentinel, self.routes.primary(), SENTINEL)
                 .and_then(|address| self.endpoint.at(&self.routes.client(&address)));
             if primary.is_ok() {
                 break;
             }
         }
         primary
-    }
-
-    fn ask(sentinel: &Endpoint) -> Result<String, DriverError> {
-        let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let question = cmd("SENTINEL").arg("get-master-addr-by-name").arg(Routes::PRIMARY).take();
-        let (host, port): (String, String) = connection.query("asking a Sentinel", &question)?;
-        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
     /// A connection to the server that takes the writes, once it answers:
@@ -78,4 +75,63 @@ impl Primary {
         connection.limit = SET_UP;
         Ok(connection)
     }
+}
+
+/// Where the primary of the set `name` is.
+fn ask(sentinel: &Endpoint, name: &str, limit: Duration) -> Result<String, DriverError> {
+    let mut connection = Connection::open_within(sentinel, limit)?;
+    let question = cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take();
+    let (host, port): (String, String) = connection.query("asking a Sentinel", &question)?;
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+/// Of Sentinels at these addresses, what they call the nodes that they watch, and where their
+/// primary is; `None` where the first that answers is no Sentinel. Without a `name` they may watch
+/// one set only.
+pub fn watched(
+    addresses: &[String],
+    name: Option<&str>,
+    access: &Access,
+) -> Result<Option<(String, String)>, String> {
+    let mut found = Err("no address is given".to_owned());
+    for address in addresses {
+        let ask = || {
+            // Judged as a server is, though nobody logs in here.
+            access.permit(address).map_err(|error| error.to_string())?;
+            // Whichever of its systems is asked for: it only names them.
+            Endpoint::parse(System::RedisStreams, address)
+                .and_then(|endpoint| watched_by(&endpoint.through(&access.bare()), name))
+                .map_err(|error| error.reason())
+        };
+        found = ask();
+        if found.is_ok() {
+            break;
+        }
+    }
+    found
+}
+
+fn watched_by(
+    sentinel: &Endpoint,
+    name: Option<&str>,
+) -> Result<Option<(String, String)>, DriverError> {
+    let mut connection = Connection::open(sentinel)?;
+    let info = connection.text(&["INFO", "server"])?;
+    if !info.lines().any(|line| line.trim_end() == "redis_mode:sentinel") {
+        return Ok(None);
+    }
+    let sets: Vec<BTreeMap<String, String>> = connection.ask(&["SENTINEL", "MASTERS"])?;
+    let names: Vec<&str> =
+        sets.iter().filter_map(|set| set.get("name")).map(String::as_str).collect();
+    let name = match (name, &names[..]) {
+        (Some(name), _) if names.contains(&name) => name,
+        (None, [only]) => *only,
+        (asked, _) => {
+            let (asked, known) = (asked.unwrap_or("one set alone"), names.join("`, `"));
+            let remedy = "name one as `primary` in a file for --targets";
+            let cause = format!("it watches `{known}`, not {asked}: {remedy}");
+            return Err(sentinel.refused("being a Sentinel", cause));
+        }
+    };
+    Ok(Some((name.to_owned(), ask(sentinel, name, SET_UP)?)))
 }
