@@ -28,6 +28,7 @@ const LONGEST: Span = Span::from_secs(24 * 3600);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
+const MOST_NODES: u16 = 1000;
 const LONGEST_TITLE: usize = 40;
 
 pub(super) type Check = Result<(), Problem>;
@@ -261,17 +262,33 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
-    let what =
-        "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
-    check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
-    let (enough, what) =
-        (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
-    check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
+    let what = format_args!("more than any cluster that is loaded from one machine ({MOST_NODES})");
+    let remedy = "lower it to the number of nodes that there are";
+    check(nodes <= MOST_NODES, &key("nodes"), what, remedy)?;
+    compacted(label, config)?;
     let (connections, streams) = (load.connections, config.partitions());
     let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
     let what =
         format_args!("{connections} connections × {streams} streams are more lanes than 65535");
     check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
+}
+
+/// A topic that keeps the last message of each key has no place for one without.
+fn compacted(label: &str, config: &SystemConfig) -> Check {
+    let (topic, broker) = (&config.topic.config, &config.broker);
+    for (settings, path) in [
+        (topic, &["topic", "config", "cleanup.policy"][..]),
+        (broker, &["broker", "log.cleanup.policy"][..]),
+    ] {
+        let name = path.last().copied().unwrap_or_default();
+        if settings.get(name).is_some_and(|policy| policy.contains("compact")) {
+            let what = "a compacted topic takes messages with keys only, and the load has none";
+            let place = ["systems", label].into_iter().chain(path.iter().copied());
+            let remedy = format!("write `{name}: delete`, or remove it");
+            return Err(Problem::new(place, what, &remedy));
+        }
+    }
+    Ok(())
 }
 
 /// What a scenario may set on the Sentinels: milliseconds, or a count.

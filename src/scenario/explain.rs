@@ -258,6 +258,9 @@ impl Scenario {
             }
         }
         for (label, config) in &self.systems {
+            if let Some(why) = config.only_elsewhere() {
+                warn(format!("{label}: only brokers that run already can be so: {why}"));
+            }
             if let Some(because) = cannot_promise(config, self.guarantee) {
                 warn(format!(
                     "{label} cannot promise {}: {because}; it is shown as `cannot`",

@@ -225,6 +225,19 @@ impl SystemConfig {
         }
     }
 
+    /// Why no such brokers can be started here; those that run already are as many as they are.
+    pub fn only_elsewhere(&self) -> Option<String> {
+        let (nodes, copies) = (self.nodes, self.topic.replicas);
+        if !matches!(nodes, 1 | 3) {
+            return Some(format!(
+                "`nodes: {nodes}`, and brokers are started here with 1 node or with 3"
+            ));
+        }
+        (copies > nodes).then(|| {
+            format!("`topic.replicas: {copies}`, more copies than the brokers have nodes ({nodes})")
+        })
+    }
+
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
     pub fn partitions(&self) -> u16 {
         if self.system == System::Kafka { self.topic.partitions } else { self.keys }

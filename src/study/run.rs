@@ -89,8 +89,12 @@ pub fn run(
     observer: &mut dyn StudyObserver,
 ) -> Result<FinishedStudy, StudyError> {
     refuse::faults_of_others(&study)?;
+    let ours = study.environment.name() != "external";
+    if ours {
+        refuse::clusters_of_others(study.scenario)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    refuse::to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
+    refuse::to_spin_on(cores, study.scenario, ours)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
@@ -229,6 +233,12 @@ impl RunningStudy<'_, '_> {
         output.record.observations.extend(self.seen_by_search(cell, block));
         output.record.observations.extend(self.seen_by_tries(cell, block));
         output.record.setting = self.setting_found(cell).and_then(|found| found.setting.clone());
+        // Of brokers that run already they know how many they are.
+        let told = output.record.description.broker_config.get("brokers");
+        let told = told.and_then(|nodes| nodes.parse().ok());
+        if let Some(nodes) = told.filter(|_| !self.ours()) {
+            output.record.id.nodes = nodes;
+        }
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
@@ -362,6 +372,11 @@ impl RunningStudy<'_, '_> {
     fn run_number(&self, number: u64) -> u64 {
         let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
         SplitMix64::stream(run, number).next_u64()
+    }
+
+    /// Whether the brokers are started here.
+    fn ours(&self) -> bool {
+        self.study.environment.name() != "external"
     }
 
     fn interrupted(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::driver::redis::load::copies::CopiesWait;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::Description;
-use crate::scenario::{Cell, ClientLibrary, Reply};
+use crate::scenario::{Cell, ClientLibrary, ConsumeMode, Reply};
 use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
@@ -54,18 +54,27 @@ const DECISIVE: &[&str] = &[
     "tcp-keepalive",
 ];
 
-/// The oldest major version that knows BLMPOP and the `entries-added` of XINFO STREAM.
-const OLDEST: u32 = 7;
+/// The oldest version that knows LMOVE, XAUTOCLAIM and pops of several elements.
+const OLDEST: (u32, u32) = (6, 2);
+/// The oldest version that knows LMPOP and BLMPOP.
+const LMPOP: (u32, u32) = (7, 0);
 /// The oldest version that knows WAITAOF.
 const WAITAOF: (u32, u32) = (7, 2);
+
+/// Who else speaks Redis's protocol and tells a version of its own, under this field of INFO.
+const OTHERS: &[(&str, &str)] = &[
+    ("valkey_version", "Valkey"),
+    ("dragonfly_version", "Dragonfly"),
+    ("garnet_version", "Garnet"),
+];
 
 /// A server as it describes itself.
 #[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
-    /// `Redis` or `Valkey`.
+    /// `Redis`, or what else it is by its own name.
     pub name: String,
     pub version: String,
-    /// The Redis version whose commands it knows; what Valkey calls `redis_version`.
+    /// The Redis version whose commands it knows; what all others call `redis_version` too.
     pub compatible: String,
     /// Decisive settings, its build and its allocator, read back; without what it does not tell.
     pub settings: BTreeMap<String, String>,
@@ -90,38 +99,56 @@ impl ServerInfo {
         let alone = field("role").zip(field("connected_slaves"));
         let alone = alone.map(|(role, replicas)| role == "master" && replicas == "0");
         let compatible = field("redis_version").unwrap_or("unknown");
-        let (name, version) = match field("server_name") {
-            Some("valkey") => ("Valkey", field("valkey_version").unwrap_or(compatible)),
-            Some(other) if other != "redis" => (other, compatible),
-            _ => ("Redis", compatible),
+        let own = OTHERS.iter().find_map(|(told, name)| Some((*name, field(told)?)));
+        let keydb = field("executable").is_some_and(|path| path.contains("keydb"))
+            || info.lines().any(|line| line.trim() == "# KeyDB");
+        let (name, version) = match (own, field("server_name")) {
+            (Some((name, version)), _) => (name, version.trim_start_matches("df-v")),
+            (None, Some(other)) if other != "redis" => (other, compatible),
+            (None, _) => (if keydb { "KeyDB" } else { "Redis" }, compatible),
         };
         let (name, version, compatible) = (name.into(), version.into(), compatible.into());
         Self { name, version, compatible, settings, alone }
     }
 
-    /// Refuses a server that lacks the commands of this driver.
-    pub fn check(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
-        let major = self.compatible.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < OLDEST) {
-            let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
-            let cause =
-                format!("{found} is too old: {OLDEST}.0 or newer is needed (BLMPOP, XINFO STREAM)");
-            return Err(endpoint.refused("prepare", cause));
-        }
-        Ok(())
-    }
-
-    /// Refuses a server without WAITAOF.
-    pub fn check_for_waitaof(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
+    /// Whether it knows the commands of that version of Redis; one that does not tell is given the
+    /// benefit of the doubt.
+    fn is(&self, least: (u32, u32)) -> bool {
         let mut parts = self.compatible.split('.').map(|part| part.parse::<u32>().ok());
         let version = parts.next().flatten().zip(parts.next().flatten());
-        if version.is_some_and(|version| version < WAITAOF) {
-            let (name, version) = (&self.name, &self.version);
+        version.is_none_or(|version| version >= least)
+    }
+
+    /// Whether it knows LMPOP and BLMPOP; older ones pop one list after the other.
+    pub fn pops_many(&self) -> bool {
+        self.is(LMPOP)
+    }
+
+    /// Refuses a server that lacks the commands of this driver, or of this cell.
+    pub fn check(&self, endpoint: &Endpoint, cell: &Cell) -> Result<(), DriverError> {
+        let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
+        let refuse = |what: &str, cause: String| Err(endpoint.refused(what, cause));
+        let (config, own) = (&cell.config, cell.config.library() == ClientLibrary::Direct);
+        let pops =
+            config.system == System::RedisLists && config.consume.mode == ConsumeMode::Pop;
+        if !self.is(OLDEST) {
+            let cause = format!("{found} is too old: 6.2 or newer is needed (LMOVE, XAUTOCLAIM)");
+            return refuse("prepare", cause);
+        }
+        if pops && !self.pops_many() && !(own && cell.experiment.is_none()) {
             let cause = format!(
-                "{name} {version} has no WAITAOF, which came with Redis 7.2: write `wait` for \
-                 copies in memory, or use a newer server"
+                "{found} has no BLMPOP, which came with Redis 7.0: only plain load through \
+                 `client: {{library: direct}}` does without; write `consume: {{mode: reliable}}`, \
+                 or use a newer server"
             );
-            return Err(endpoint.refused("`wait-aof`", cause));
+            return refuse("popping", cause);
+        }
+        if config.wait_aof.is_some() && !self.is(WAITAOF) {
+            let cause = format!(
+                "{found} has no WAITAOF, which came with Redis 7.2: write `wait` for copies in \
+                 memory, or use a newer server"
+            );
+            return refuse("`wait-aof`", cause);
         }
         Ok(())
     }
@@ -336,6 +363,7 @@ fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::cell;
     use super::*;
 
     /// A server that takes connections and never answers: whatever needs an answer fails otherwise.
@@ -377,13 +405,44 @@ mod tests {
             BTreeMap::new(),
         );
         assert_eq!((valkey.name.as_str(), valkey.version.as_str()), ("Valkey", "9.1.2"));
+        for (info, product) in [
+            ("redis_version:7.4.0\r\ndragonfly_version:df-v1.27.1\r\n", "Dragonfly 1.27.1"),
+            ("garnet_version:1.0.63\r\n", "Garnet 1.0.63"),
+            ("redis_version:6.3.4\r\nexecutable:/usr/bin/keydb-server\r\n", "KeyDB 6.3.4"),
+            ("redis_version:6.3.4\r\n# KeyDB\r\nmvcc_depth:0\r\n", "KeyDB 6.3.4"),
+            ("redis_version:7.0.0\r\nserver_name:kvrocks\r\n", "kvrocks 7.0.0"),
+        ] {
+            let found = ServerInfo::parse(info, BTreeMap::new());
+            assert_eq!(format!("{} {}", found.name, found.version), product);
+        }
+    }
+
+    #[test]
+    fn a_server_is_asked_for_no_more_than_it_can_do() {
+        let of = |version: &str| {
+            ServerInfo::parse(&format!("redis_version:{version}\r\n"), BTreeMap::new())
+        };
         let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
-        assert!(redis.check(&endpoint).is_ok() && valkey.check(&endpoint).is_ok());
-        assert!(valkey.check_for_waitaof(&endpoint).is_ok());
-        let refused = redis.check_for_waitaof(&endpoint).unwrap_err().to_string();
-        assert!(refused.contains("7.0.15") && refused.contains("write `wait`"), "{refused}");
-        let old = ServerInfo::parse("redis_version:6.2.14\r\n", BTreeMap::new());
-        let refused = old.check(&endpoint).unwrap_err().to_string();
-        assert!(refused.contains("6.2.14") && refused.contains("7.0 or newer"), "{refused}");
+        let check = |version: &str, change: fn(&mut Cell)| {
+            let mut cell = cell(System::RedisLists);
+            change(&mut cell);
+            of(version).check(&endpoint, &cell).map_err(|error| error.to_string())
+        };
+        let library = |cell: &mut Cell| {
+            cell.config.client.insert("library".into(), "redis-rs".into());
+        };
+        let synced = |cell: &mut Cell| {
+            cell.config.wait_aof = Some(crate::scenario::WaitAof { local: 1, replicas: 0 });
+        };
+        assert!(check("6.2.14", |_| ()).is_ok() && !of("6.2.14").pops_many());
+        assert!(check("unknown", |_| ()).is_ok() && of("7.0.15").pops_many());
+        let old = check("6.0.16", |_| ()).unwrap_err();
+        assert!(old.contains("6.0.16") && old.contains("6.2 or newer"), "{old}");
+        let pops = check("6.2.14", library).unwrap_err();
+        assert!(pops.contains("BLMPOP") && pops.contains("reliable"), "{pops}");
+        assert!(check("7.0.15", library).is_ok());
+        let waits = check("7.0.15", synced).unwrap_err();
+        assert!(waits.contains("7.0.15") && waits.contains("write `wait`"), "{waits}");
+        assert!(check("7.2.4", synced).is_ok());
     }
 }

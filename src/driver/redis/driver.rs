@@ -160,6 +160,7 @@ impl RedisDriver {
             processing: self.processing_list(&self.keys[0], consumer),
             batch: self.cell.config.consume.batch.max(1),
             outlives: self.cell.load.deadline.is_some(),
+            pops_many: self.server.get().is_none_or(ServerInfo::pops_many),
         }
     }
 
@@ -307,11 +308,7 @@ impl Driver for RedisDriver {
 
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
-        let server = self.server(&mut control)?;
-        server.check(&self.primary.endpoint)?;
-        if self.cell.config.wait_aof.is_some() {
-            server.check_for_waitaof(&self.primary.endpoint)?;
-        }
+        self.server(&mut control)?.check(&self.primary.endpoint, &self.cell)?;
         control.delete(&self.target.name, &self.every_key())?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.

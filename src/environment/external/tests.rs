@@ -122,8 +122,8 @@ fn sentinel(names: &[&str], primary: &str) -> String {
     let (host, port) = primary.rsplit_once(':').unwrap();
     let replies = [
         (b"INFO".as_slice(), bulk("# Server\r\nredis_mode:sentinel\r\n")),
-        (b"MASTERS", format!("*{}\r\n{sets}", names.len())),
-        (b"get-master", format!("*2\r\n{}{}", bulk(host), bulk(port))),
+        (b"MASTERS".as_slice(), format!("*{}\r\n{sets}", names.len())),
+        (b"get-master".as_slice(), format!("*2\r\n{}{}", bulk(host), bulk(port))),
     ];
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let near = listener.local_addr().unwrap().to_string();
@@ -137,7 +137,8 @@ fn sentinel(names: &[&str], primary: &str) -> String {
                         asked[..length].windows(words.len()).any(|part| part == words)
                     };
                     let reply = replies.iter().find(|(words, _)| is(words));
-                    let _ = stream.write_all(reply.map_or(b"+PONG\r\n", |(_, reply)| reply.as_bytes()));
+                    let pong = b"+PONG\r\n".as_slice();
+                    let _ = stream.write_all(reply.map_or(pong, |(_, reply)| reply.as_bytes()));
                 }
             });
         }

@@ -21,8 +21,7 @@ impl RunningStudy<'_, '_> {
         if self.study.scenario.fresh_brokers.is_none() {
             self.study.environment.renew()?;
         }
-        let ours = self.study.environment.name() != "external";
-        if ours && u32::from(config.nodes) > self.manifest.host.cores {
+        if self.ours() && u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
             self.warn(format!(
                 "{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"

@@ -1,4 +1,4 @@
-//! Consumers of Redis Lists. `pop`: BLMPOP, taken and gone. `reliable`: LMOVE to a processing list
+//! Consumers of Redis Lists. `pop`: BLMPOP (RPOP and BRPOP before Redis 7), taken and gone. `reliable`: LMOVE to a processing list
 //! of this consumer's own, which is deleted once the caller has processed what lay in it.
 //!
 //! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a
@@ -49,47 +49,98 @@ pub fn next_moves(moves: u32, found: u32, most: u32) -> u32 {
     if found >= moves { moves.saturating_mul(2).min(most) } else { found.max(1) }
 }
 
-/// Takes elements away in batches.
+/// What an answer will look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// A list, and elements or one element of it.
+    Named,
+    /// Elements of the list that was named.
+    Bare,
+}
+
+/// Takes elements away in batches. From a server without LMPOP it takes what one list after the
+/// other has, and waits for one element once all of them were empty.
 pub struct PopSubscriber {
     connection: Connection,
     place: ConsumerPlace,
     /// The list that the next request names first.
     turn: usize,
-    asked: bool,
+    /// Answers in a row that brought nothing.
+    vain: usize,
+    asked: Option<Asked>,
 }
 
 impl PopSubscriber {
     pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
-        Self { connection, place, turn: 0, asked: false }
+        Self { connection, place, turn: 0, vain: 0, asked: None }
     }
 
     fn ask(&mut self, until_ns: u64) {
-        let ConsumerPlace { clock, keys, batch, .. } = &self.place;
-        self.connection.collect(&pop(keys, self.turn, *batch, clock.until(until_ns)));
+        let ConsumerPlace { clock, keys, batch, pops_many, .. } = &self.place;
+        let left = clock.until(until_ns);
+        let (command, asked) = if *pops_many {
+            (pop(keys, self.turn, *batch, left), Asked::Named)
+        } else if self.vain < keys.len() || left.is_zero() {
+            (cmd("RPOP").arg(&keys[self.turn]).arg(*batch).take(), Asked::Bare)
+        } else {
+            (cmd("BRPOP").arg(keys).arg(seconds(left)).take(), Asked::Named)
+        };
+        self.connection.collect(&command);
         self.turn = (self.turn + 1) % keys.len();
-        self.asked = true;
+        self.asked = Some(asked);
     }
 }
 
-/// Walks `[key, [payload…]]`.
+/// Walks `[key, [payload…]]` or `[key, payload]`; how many there were.
 pub fn hand_out(
     reply: &[u8],
     clock: &Clock,
     sink: &mut dyn FnMut(Incoming<'_>),
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let received_ns = clock.now_ns();
     let mut reader = ReplyReader::new(reply);
     match reader.next()? {
-        Token::Null => return Ok(()),
+        Token::Null => return Ok(0),
         Token::Array(2) => {}
         other => return Err(resp::unexpected("a list and its elements", other)),
     }
     reader.bulk()?;
-    for _ in 0..reader.array()? {
+    match reader.next()? {
+        Token::Array(count) => elements(&mut reader, count, received_ns, sink),
+        Token::Bulk(payload) => {
+            sink(Incoming { payload, received_ns });
+            Ok(1)
+        }
+        other => Err(resp::unexpected("elements of a list", other)),
+    }
+}
+
+fn elements(
+    reader: &mut ReplyReader<'_>,
+    count: usize,
+    received_ns: u64,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<usize, Malformed> {
+    for _ in 0..count {
         let payload = reader.bulk()?;
         sink(Incoming { payload, received_ns });
     }
-    Ok(())
+    Ok(count)
+}
+
+/// Walks `[payload…]`; how many there were.
+fn hand_out_bare(
+    reply: &[u8],
+    clock: &Clock,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<usize, Malformed> {
+    let received_ns = clock.now_ns();
+    let mut reader = ReplyReader::new(reply);
+    match reader.next()? {
+        Token::Null => Ok(0),
+        Token::Array(count) => elements(&mut reader, count, received_ns, sink),
+        other => Err(resp::unexpected("elements of a list", other)),
+    }
 }
 
 impl Subscriber for PopSubscriber {
@@ -98,12 +149,18 @@ impl Subscriber for PopSubscriber {
         until_ns: u64,
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
-        if !self.asked {
+        if self.asked.is_none() {
             self.ask(until_ns);
         }
         let (clock, patience) = (&self.place.clock, self.place.patience(until_ns));
-        let handed = self.connection.next(clock, patience, |reply| hand_out(reply, clock, sink))?;
-        self.asked = handed.is_none();
+        let bare = self.asked == Some(Asked::Bare);
+        let walk = |reply: &[u8]| {
+            if bare { hand_out_bare(reply, clock, sink) } else { hand_out(reply, clock, sink) }
+        };
+        if let Some(found) = self.connection.next(clock, patience, walk)? {
+            self.asked = None;
+            self.vain = if found > 0 { 0 } else { self.vain + 1 };
+        }
         Ok(())
     }
 
@@ -122,11 +179,11 @@ impl RedisConsumer for PopSubscriber {
     }
 
     fn resume(&mut self, connection: Connection) {
-        (self.connection, self.asked) = (connection, false);
+        (self.connection, self.asked) = (connection, None);
     }
 
     fn is_owed(&self) -> bool {
-        self.asked
+        self.asked.is_some()
     }
 }
 
@@ -334,7 +391,15 @@ mod tests {
         hand_out(reply, &Clock::start(), &mut sink).unwrap();
         assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
         assert_eq!(stamps[0], stamps[1], "one read, one stamp");
-        assert!(hand_out(b"*-1\r\n", &Clock::start(), &mut |_| ()).is_ok());
+        let clock = Clock::start();
+        let count = |reply: &[u8]| hand_out(reply, &clock, &mut |_| ());
+        assert_eq!((count(reply), count(b"*-1\r\n")), (Ok(2), Ok(0)));
+        assert_eq!(count(b"*2\r\n$1\r\nk\r\n$1\r\na\r\n"), Ok(1), "BRPOP");
+        let mut bare = vec![];
+        let mut sink = |incoming: Incoming<'_>| bare.push(incoming.payload.to_vec());
+        assert_eq!(hand_out_bare(b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", &clock, &mut sink), Ok(2));
+        assert_eq!(bare, [b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!(hand_out_bare(b"*-1\r\n", &clock, &mut |_| ()), Ok(0));
         assert!(hand_out(b"-ERR no\r\n", &Clock::start(), &mut |_| ()).is_err());
     }
 }

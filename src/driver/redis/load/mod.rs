@@ -31,6 +31,8 @@ pub struct ConsumerPlace {
     /// (the next call takes a late answer up), and begins with what whoever had its place before
     /// left unacknowledged.
     pub outlives: bool,
+    /// Whether the server knows LMPOP and BLMPOP.
+    pub pops_many: bool,
 }
 
 impl ConsumerPlace {

@@ -71,8 +71,10 @@ impl Primitive for Streams {
     ) -> Result<Audit, DriverError> {
         self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         let mut trimmed = false;
-        for key in driver.keys.iter().filter(|_| driver.cell.config.maxlen.is_some()) {
-            trimmed |= reader.trimmed(key)?;
+        if let Some(most) = driver.cell.config.maxlen {
+            for key in &driver.keys {
+                trimmed |= reader.trimmed(key, most)?;
+            }
         }
         Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
     }
