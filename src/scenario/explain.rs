@@ -3,6 +3,7 @@
 
 use super::cell::Cell;
 use super::check::cannot_promise;
+use super::consume_check::idle;
 use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::load::{Arrivals, Model};
@@ -226,6 +227,7 @@ impl Scenario {
                     cell.load.spinning()
                 ));
             }
+            idle(cell).filter(|_| under_load(&cell)).into_iter().for_each(&mut warn);
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
             if cell.config.system == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST

@@ -1,5 +1,6 @@
-//! Consumers of Redis Lists. `pop`: BLMPOP (RPOP and BRPOP before Redis 7), taken and gone. `reliable`: LMOVE to a processing list
-//! of this consumer's own, which is deleted once the caller has processed what lay in it.
+//! Consumers of Redis Lists. `pop`: BLMPOP (RPOP and BRPOP before Redis 7), taken and gone.
+//! `reliable`: LMOVE to a processing list of this consumer's own, which is deleted once the caller
+//! has processed what lay in it.
 //!
 //! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a
 //! blocking command is never abandoned: an answer that is late is taken up by the next call.
