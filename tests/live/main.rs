@@ -11,6 +11,7 @@ mod hlog_java;
 mod kafka;
 mod load;
 mod nodes;
+mod others;
 mod outlive;
 mod poison;
 mod power;
