@@ -68,6 +68,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
 const LISTEN_ON: Duration = Duration::from_millis(100);
+/// Where nobody publishes: after so long without a message there is none left.
+const DRAINED_NS: u64 = 5 * SECOND_NS;
 /// Where some messages were never answered: for how long nothing must have arrived.
 const QUIET_NS: u64 = SECOND_NS / 2;
 
@@ -128,7 +130,9 @@ impl<'a> CellRun<'a, '_> {
         })?;
         telemetry.absorb();
         reports.log.faults.extend(self.outages());
-        let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
+        // Where nobody publishes there is nothing to be held against what is kept.
+        let asked = load.audit && load.producers > 0;
+        let audited = asked && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
         Ok(output(of, description, reports, audit, telemetry))
     }
@@ -195,13 +199,18 @@ impl<'a> CellRun<'a, '_> {
         news: &Receiver<String>,
         telemetry: &mut Telemetry,
     ) -> Option<String> {
-        if self.cell.load.messages.is_some() {
+        let load = &self.cell.load;
+        if load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
+        } else if load.producers == 0 {
+            // What is there already is read from the first moment on.
+            control.open_window(start_ns, start_ns + load.duration.nanos());
         }
         telemetry.event("phase", "warm-up");
         let mut looks = 0;
         let mut error = None;
-        while !producers.iter().all(ScopedJoinHandle::is_finished) {
+        let mut read = (0, start_ns);
+        while !self.is_over(control, producers, &mut read) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
             telemetry.absorb();
@@ -233,6 +242,26 @@ impl<'a> CellRun<'a, '_> {
         }
         self.sample(telemetry);
         error
+    }
+
+    /// Whether all was sent; where nobody sends, whether all was read that is there (`read`: how
+    /// much it was, and since when), or the time is up.
+    fn is_over(
+        &self,
+        control: &Control,
+        producers: &[ScopedJoinHandle<'_, ProducerReport>],
+        read: &mut (u64, u64),
+    ) -> bool {
+        if !producers.is_empty() {
+            return producers.iter().all(ScopedJoinHandle::is_finished);
+        }
+        let now = self.clock.now_ns();
+        let consumed: u64 = control.consumed.iter().map(|count| count.load(Relaxed)).sum();
+        if consumed != read.0 {
+            *read = (consumed, now);
+        }
+        let drained = now.saturating_sub(read.1) >= DRAINED_NS;
+        control.abandoned() || drained || now >= control.stop_sending_at()
     }
 
     fn open_window_when_steady(

@@ -124,6 +124,8 @@ struct Consumer<'a> {
     /// Latencies count from the planned time. In the closed model there is no plan to count from,
     /// and messages that are too small for a full envelope do not say it.
     timed: bool,
+    /// Nobody of ours publishes: whatever comes is what is to be read.
+    anything: bool,
     work: Work,
     /// First deliveries of this batch that are not in `progress` yet.
     first: u64,
@@ -153,6 +155,7 @@ pub fn consume(
         deliveries,
         progress: control.consumed.get(usize::from(subscription)),
         timed: cell.load.model == Model::Open && message_bytes >= FULL,
+        anything: cell.load.producers == 0,
         work: Work { each_ns: cell.load.work.nanos(), done_ns: None },
         first: 0,
         recorder,
@@ -196,11 +199,29 @@ impl Consumer<'_> {
         }
         self.first = 0;
         self.work.done_ns = None;
-        let received = subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message));
+        let received = if self.anything {
+            subscriber.receive(now + WAIT_NS, &mut |message| self.read(&message))
+        } else {
+            subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message))
+        };
         if let Some(progress) = self.progress {
             progress.fetch_add(self.first, Relaxed);
         }
         received
+    }
+
+    /// What others published has no number and no time.
+    #[inline]
+    fn read(&mut self, message: &Incoming<'_>) {
+        let done_ns = self.work.on_one(message.received_ns, &self.clock, self.control);
+        let totals = &mut self.report.totals;
+        self.first += 1;
+        totals.consumed.add(done_ns, 1);
+        totals.last_ns = totals.last_ns.max(done_ns);
+        if self.control.in_window(done_ns) {
+            totals.window_consumed += 1;
+            totals.window_bytes += message.payload.len() as u64;
+        }
     }
 
     #[inline]

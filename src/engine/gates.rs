@@ -35,6 +35,8 @@ pub struct Evidence {
     /// `None` where the warm-up was too short to tell.
     pub settled: Option<bool>,
     pub acknowledges: bool,
+    /// Others publish to the same topic or stream: what is theirs is no harm.
+    pub shared: bool,
     pub unanswered: u64,
     /// Of the window: acknowledged, or received where a reply promises nothing.
     pub arrived: u64,
@@ -132,8 +134,8 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     let broker = |otherwise: CellOutcome, name, held, found, limit: &str| {
         (gate(name, Blame::Broker, held, found, limit), otherwise)
     };
-    let harm =
-        c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
+    let foreign = if e.shared { 0 } else { c.foreign };
+    let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + foreign + c.phantom;
     let broker_lost = c.broker_lost.map_or("unknown".into(), |lost| lost.to_string());
     let found = format!(
         "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",

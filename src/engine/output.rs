@@ -53,13 +53,14 @@ pub fn output(
     let Collected { books, totals, own_lag, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
-    let windows = totals.rows(
-        &telemetry,
-        start_ns,
-        window,
-        cell.message.size.0,
-        u64::from(load.subscriptions),
-    );
+    // What others published has the size that it has.
+    let foreign = load.producers == 0;
+    let bytes = match foreign {
+        true => totals.window_bytes / totals.window_consumed.max(1),
+        false => cell.message.size.0,
+    };
+    let windows =
+        totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
     let evidence =
         evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
@@ -80,11 +81,19 @@ pub fn output(
         outcome,
         outcome_because,
         survives: driver.survives(),
-        counts: counts(&counted),
+        counts: match foreign {
+            true => Counts { delivered: Some(totals.consumed.total()), ..Counts::default() },
+            false => counts(&counted),
+        },
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(cell, spent.as_ref(), totals.window_sent, &pace),
+        resources: resources(
+            cell,
+            spent.as_ref(),
+            if foreign { totals.window_consumed } else { totals.window_sent },
+            &pace,
+        ),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -93,6 +102,7 @@ pub fn output(
         censored: collected.censored.clone(),
         window_acked: totals.window_acked,
         window_consumed: totals.window_consumed,
+        window_bytes: foreign.then_some(totals.window_bytes),
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
         held_by_consumers,
@@ -225,13 +235,12 @@ fn within(tally: &PerSecond, first: u64, last: u64) -> u64 {
     (first..last).map(|second| tally.get(second as usize)).sum()
 }
 
-/// A counted run has no end set beforehand: its window is from the first message to the last
-/// delivery.
+/// A counted run, or one that only reads, may end before its time: its window is from the first
+/// message to the last delivery.
 fn measured_window(load: &Load, control: &Control, last_ns: u64, now_ns: u64) -> Window {
-    control.window().map(|(start, end)| match load.messages {
-        Some(_) => (start, last_ns.max(start + 1)),
-        None => (start, end.min(now_ns)),
-    })
+    let counted = load.messages.is_some() || load.producers == 0;
+    let over = |start: u64| if counted { last_ns.max(start + 1) } else { now_ns };
+    control.window().map(|(start, end)| (start, end.min(over(start))))
 }
 
 /// When the last message was due.
@@ -273,7 +282,7 @@ fn evidence(
             value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
         (quantile.to_string(), own_lag.value_at_quantile(share), value)
     });
-    let arrived = match books.acknowledges {
+    let arrived = match books.acknowledges && cell.load.producers > 0 {
         true => totals.window_acked.max(telemetry.measured(Latency::Service).len()),
         false => totals.window_consumed.max(telemetry.measured(Latency::EndToEnd).len()),
     };
@@ -300,7 +309,8 @@ fn evidence(
             _ => Vec::new(),
         },
         settled: telemetry.settled.filter(|_| window.is_some()),
-        acknowledges: books.acknowledges,
+        acknowledges: books.acknowledges && cell.load.producers > 0,
+        shared: cell.config.existing().is_some(),
         unanswered: totals.unanswered,
         arrived,
         failures: collected.failures.clone(),

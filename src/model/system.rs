@@ -120,7 +120,7 @@ impl System {
                 title: "Redis Streams",
                 software: Software::Redis,
                 store: MessageStore::PendingLog,
-                keys: &["maxlen", "consume.batch", "wait"],
+                keys: &["stream", "maxlen", "consume.batch", "wait"],
                 style: SystemStyle {
                     color: [0xD5, 0x5E, 0x00],
                     dash: &[9.0, 3.0],

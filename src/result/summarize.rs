@@ -120,14 +120,21 @@ pub fn rates(record: &CellRecord) -> Rates {
     // A message is good once every subscription has it: the pairs consumed, divided by the
     // subscriptions.
     let consumed_by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
-    let goodput = (record.window_acked as f64).min(consumed_by_all) / seconds;
+    // Where nobody consumes, what was acknowledged; where nobody published, what was read.
+    let good = match (record.subscriptions, record.window_bytes) {
+        (0, _) => record.window_acked as f64,
+        (_, Some(_)) => consumed_by_all,
+        _ => (record.window_acked as f64).min(consumed_by_all),
+    };
+    let goodput = good / seconds;
+    let bytes = record.window_bytes.map(|bytes| per_s(bytes) / f64::from(record.subscriptions.max(1)));
     Rates {
         offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),
         sent_per_s: Some(per_s(record.window_sent)),
         acked_per_s: record.counts.acked.map(|_| per_s(record.window_acked)),
         consumed_per_s: Some(per_s(record.window_consumed)),
         goodput_per_s: Some(goodput),
-        goodput_bytes_per_s: Some(goodput * record.message_bytes as f64),
+        goodput_bytes_per_s: bytes.or(Some(goodput * record.message_bytes as f64)),
     }
 }
 
@@ -240,6 +247,20 @@ mod tests {
         let rates = rates(&record);
         assert_eq!(rates.consumed_per_s, Some(3_600.0));
         assert_eq!(rates.goodput_per_s, Some(900.0));
+    }
+
+    #[test]
+    fn one_side_alone_has_the_rate_of_that_side() {
+        let mut record = cell("kafka", "base", 1).record;
+        (record.window_start_ns, record.window_end_ns) = (Some(0), Some(10_000_000_000));
+        (record.window_acked, record.window_consumed) = (5_000, 0);
+        let producing = CellRecord { subscriptions: 0, ..record.clone() };
+        assert_eq!(rates(&producing).goodput_per_s, Some(500.0));
+        (record.window_acked, record.window_consumed) = (0, 4_000);
+        let consuming = CellRecord { window_bytes: Some(80_000), subscriptions: 2, ..record };
+        let found = rates(&consuming);
+        assert_eq!(found.goodput_per_s, Some(200.0));
+        assert_eq!(found.goodput_bytes_per_s, Some(4_000.0));
     }
 
     #[test]

@@ -145,8 +145,6 @@ pub(super) fn load(load: &Load) -> Check {
         "write a number above zero, or remove the key",
     )?;
     some_of_each([
-        ("load.producers", load.producers.into()),
-        ("load.subscriptions", load.subscriptions.into()),
         ("load.consumers", load.consumers.into()),
         ("load.connections", load.connections.into()),
         ("load.in-flight", load.in_flight),
@@ -369,8 +367,17 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
     let planned = [metric::PLANNED, metric::OFFERED_RATE].contains(&metric)
         || metric.latency().is_some_and(|latency| latency.planned());
     let audited = [metric::BROKER_LOST, metric::LOG_DUPLICATE].contains(&metric);
+    let received = metric == metric::END_TO_END
+        || [metric::DELIVERED, metric::COMPLETE, metric::CONSUMED_RATE].contains(&metric);
+    let published = [metric::PUBLISH, metric::SERVICE, metric::SENT, metric::SENT_RATE];
     let acked = audited || [metric::ACKED, metric::ACKED_RATE].contains(&metric);
     match () {
+        () if load.subscriptions == 0 && received => {
+            Some("nobody consumes (`load.subscriptions: 0`)")
+        }
+        () if load.producers == 0 && (acked || published.contains(&metric)) => {
+            Some("nobody publishes (`load.producers: 0`)")
+        }
         () if load.model == Model::Closed && planned => {
             Some("the closed model plans no send times")
         }

@@ -7,6 +7,7 @@ use super::consume_check::idle;
 use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::load::{Arrivals, Model};
+use super::one_side_check::told as one_side;
 use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
@@ -227,6 +228,7 @@ impl Scenario {
                     cell.load.spinning()
                 ));
             }
+            one_side(cell).into_iter().for_each(&mut warn);
             idle(cell).filter(|_| under_load(&cell)).into_iter().for_each(&mut warn);
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
             if cell.config.system == System::Kafka

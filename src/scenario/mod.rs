@@ -22,6 +22,7 @@ mod file;
 mod layers;
 mod load;
 mod matrix;
+mod one_side_check;
 mod resolve;
 mod settings;
 mod source;

@@ -39,6 +39,10 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["wait" | "wait-aof", ..] if !system.has_key("wait") => {
             Err("Pub/Sub keeps nothing that a replica could confirm")
         }
+        ["stream"] if kafka => Err("`stream` is one of Redis; of Kafka write `topic: {name: …}`"),
+        ["stream"] if !system.has_key("stream") => {
+            Err("only Redis Streams has streams that may be there already")
+        }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
             Err("only Redis Lists and Kafka have a choice of `consume.mode`")

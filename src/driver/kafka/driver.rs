@@ -38,6 +38,8 @@ pub struct KafkaDriver {
     pub(super) clients: Clients,
     /// Settings of broker and topic, read once: a later fault must not change what was measured.
     told: OnceLock<(Entries, Entries)>,
+    /// Where each partition of a topic ended that was there already.
+    pub(super) ends: OnceLock<Vec<i64>>,
 }
 
 /// What speaks to Kafka, with its version.
@@ -48,10 +50,16 @@ pub fn client_version() -> String {
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let clients =
         Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients, told: OnceLock::new() }))
+    let (told, ends) = (OnceLock::new(), OnceLock::new());
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients, told, ends }))
 }
 
 impl KafkaDriver {
+    /// Of this cell: its own, or one that is there already.
+    pub(super) fn topic(&self) -> &str {
+        self.cell.config.existing().unwrap_or(&self.target.name)
+    }
+
     pub(super) fn group(&self, subscription: u16) -> String {
         format!("{}-s{subscription}", self.target.name)
     }
@@ -73,7 +81,7 @@ impl KafkaDriver {
             .map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
         let deadline = Instant::now() + limit.min(PATIENT);
         loop {
-            match self.admin()?.describe(&self.target.name) {
+            match self.admin()?.describe(self.topic()) {
                 Err(_) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(100))
                 }
@@ -88,14 +96,16 @@ impl KafkaDriver {
 
     /// The topic of this cell, to be read without a group.
     pub(super) fn source(&self) -> audit::AuditSource<'_> {
+        let (clients, name, topic) = (&self.clients, &*self.target.name, self.topic());
         let partitions = self.cell.config.topic.partitions;
-        audit::AuditSource { clients: &self.clients, topic: &self.target.name, partitions }
+        let since = self.ends.get().map_or(&[][..], Vec::as_slice);
+        audit::AuditSource { clients, name, topic, partitions, since }
     }
 
     /// Joins the group of `subscription` with these clients.
     fn join(&self, clients: &Clients, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
-        KafkaSubscriber::join(clients, &self.target.name, &group, batch)
+        KafkaSubscriber::join(clients, self.topic(), &group, batch)
     }
 
     /// Whether consumers are members of a share group. A reflector knows none: there the cost of
@@ -149,6 +159,9 @@ impl Driver for KafkaDriver {
     }
 
     fn prepare(&self) -> Result<(), DriverError> {
+        if self.cell.config.existing().is_some() {
+            return self.take_up();
+        }
         let (name, topic) = (self.target.name.as_str(), &self.cell.config.topic);
         // The probe has a topic of its own, so that the cell's counts stay clean.
         let probe = format!("{name}-probe");
@@ -172,11 +185,11 @@ impl Driver for KafkaDriver {
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let connections = self.cell.load.connections;
-        Ok(Box::new(KafkaPublisher::connect(&self.clients, &self.target.name, connections)?))
+        Ok(Box::new(KafkaPublisher::connect(&self.clients, self.topic(), connections)?))
     }
 
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.target.name)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, self.topic())?))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
@@ -255,6 +268,9 @@ impl Driver for KafkaDriver {
             .map(|subscription| self.group(subscription))
             .collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
+        if self.cell.config.existing().is_some() {
+            return Ok(());
+        }
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
     }
 

@@ -47,8 +47,11 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     if let Some(why) = primitive.refuses(cell) {
         return Err(refuse(why));
     }
-    let keys =
-        (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
+    let own = |index| format!("{}-{index}", target.name);
+    let keys = match cell.config.existing() {
+        Some(stream) => vec![stream.to_owned()],
+        None => (0..cell.config.keys.max(1)).map(own).collect(),
+    };
     let primary = Primary::new(endpoint, target.routes.clone())?;
     Ok(Box::new(RedisDriver {
         cell: cell.clone(),
@@ -57,6 +60,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         primary,
         keys,
         server: OnceLock::new(),
+        last: OnceLock::new(),
     }))
 }
 
@@ -70,6 +74,8 @@ pub struct RedisDriver {
     /// Read once, by the first who asks while the server answers: a later fault must not change
     /// what was measured.
     pub(super) server: OnceLock<ServerInfo>,
+    /// The last entry of a stream that was there already.
+    pub(super) last: OnceLock<String>,
 }
 
 impl RedisDriver {
@@ -151,11 +157,19 @@ impl RedisDriver {
         )?))
     }
 
+    /// In a stream that is there already, beside those of others.
+    pub(super) fn group(&self, subscription: u16) -> String {
+        match self.cell.config.existing() {
+            Some(_) => format!("{}-g{subscription}", self.target.name),
+            None => format!("g{subscription}"),
+        }
+    }
+
     pub(super) fn place(&self, subscription: u16, consumer: u16) -> ConsumerPlace {
         ConsumerPlace {
             clock: self.target.clock,
             keys: self.keys.clone(),
-            group: format!("g{subscription}"),
+            group: self.group(subscription),
             consumer: format!("c{consumer}"),
             processing: self.processing_list(&self.keys[0], consumer),
             batch: self.cell.config.consume.batch.max(1),
@@ -309,6 +323,9 @@ impl Driver for RedisDriver {
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
         self.server(&mut control)?.check(&self.primary.endpoint, &self.cell)?;
+        if let Some(stream) = self.cell.config.existing() {
+            return self.take_up(&mut control, stream);
+        }
         control.delete(&self.target.name, &self.every_key())?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
@@ -336,7 +353,7 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let inner = self.load_subscriber(self.place(subscription, consumer), "$")?;
+        let inner = self.load_subscriber(self.place(subscription, consumer), self.first())?;
         packing::unpacking(&self.cell, inner)
     }
 
@@ -347,7 +364,7 @@ impl Driver for RedisDriver {
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let place = ConsumerPlace { outlives: true, ..self.place(subscription, consumer) };
-        packing::unpacking(&self.cell, self.load_subscriber(place, "0")?)
+        packing::unpacking(&self.cell, self.load_subscriber(place, self.oldest())?)
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -401,7 +418,11 @@ impl Driver for RedisDriver {
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
+        let mut control = self.control(CLOSE)?;
+        if let Some(stream) = self.cell.config.existing() {
+            return self.leave(&mut control, stream);
+        }
+        control.delete(&self.target.name, &self.every_key())
     }
 
     fn counted(

@@ -9,6 +9,7 @@ mod capability;
 mod control;
 mod driver;
 mod endpoint;
+mod existing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod load;

@@ -24,6 +24,7 @@ fn evidence() -> Evidence {
         before: Vec::new(),
         settled: Some(true),
         acknowledges: true,
+        shared: false,
         unanswered: 0,
         arrived: 100,
         failures: BTreeMap::new(),
@@ -132,6 +133,14 @@ fn who_was_cut_off_is_told_first_and_only_where_harm_was_done() {
     assert!(because[1].starts_with("rate-reached"), "{because:?}");
     let asked = Evidence { faults: true, counted, ..back };
     assert_eq!(judge(&asked).1, CellOutcome::Ok, "a fault was asked for");
+}
+
+#[test]
+fn what_others_publish_to_the_same_topic_is_no_harm() {
+    let counted = Counted { foreign: 7, ..evidence().counted };
+    let own = Evidence { counted, ..evidence() };
+    assert_eq!(failed(&own).1, CellOutcome::Violated);
+    assert_eq!(failed(&Evidence { shared: true, ..own }).1, CellOutcome::Ok);
 }
 
 #[test]

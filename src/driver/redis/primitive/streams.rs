@@ -111,7 +111,10 @@ impl Primitive for Streams {
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         let first = match from {
-            ReplayFrom::Beginning => "-".to_owned(),
+            // Of a stream that was there already, what came since.
+            ReplayFrom::Beginning => {
+                driver.last.get().map_or_else(|| "-".to_owned(), |last| format!("({last}"))
+            }
             // An entry's id begins with the server's time.
             ReplayFrom::Time(ms) => ms.to_string(),
         };
