@@ -4,6 +4,7 @@
 
 mod docker;
 mod environment;
+mod existing;
 mod failover;
 mod faults;
 mod flow;

@@ -209,11 +209,12 @@ impl RedisDriver {
                 Ok(connection)
             }
         };
-        let inner = primitive.consumer(patiently(SET_UP, || dial("$"))?, place);
+        let inner = primitive.consumer(patiently(SET_UP, || dial(self.first()))?, place);
         // A group that is gone was lost by the server, with or without entries. A new one at the
         // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
         // some may come twice.
-        let reconnect = Reconnect::new(move || dial("0"));
+        let oldest = self.oldest().to_owned();
+        let reconnect = Reconnect::new(move || dial(&oldest));
         Ok(Box::new(ResilientSubscriber::new(
             inner,
             reconnect,
