@@ -46,8 +46,8 @@ pub struct Evidence {
     pub cut_off: BTreeMap<String, u64>,
     /// What the broker counted meanwhile of what it does to clients and messages by itself.
     pub toll: BTreeMap<String, u64>,
-    /// Whether there were faults, or outages that were to be outlived: they were asked for, and what
-    /// came of them has figures of its own.
+    /// Whether there were faults, or outages that were to be outlived: they were asked for, and
+    /// what came of them has figures of its own.
     pub faults: bool,
 }
 

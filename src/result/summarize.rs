@@ -127,7 +127,8 @@ pub fn rates(record: &CellRecord) -> Rates {
         _ => (record.window_acked as f64).min(consumed_by_all),
     };
     let goodput = good / seconds;
-    let bytes = record.window_bytes.map(|bytes| per_s(bytes) / f64::from(record.subscriptions.max(1)));
+    let each = f64::from(record.subscriptions.max(1));
+    let bytes = record.window_bytes.map(|bytes| per_s(bytes) / each);
     Rates {
         offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),
         sent_per_s: Some(per_s(record.window_sent)),

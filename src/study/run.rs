@@ -7,6 +7,7 @@
 
 mod best;
 mod brokers;
+mod end;
 mod first;
 mod gone;
 mod half;
@@ -22,7 +23,7 @@ use crate::engine::{Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::ExperimentContext;
 use crate::random::SplitMix64;
-use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status};
+use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder};
 use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -311,47 +312,6 @@ impl RunningStudy<'_, '_> {
             .order
             .push(format!("{}/{}/block-{}", record.label, record.cell, record.block));
         self.folder.write_manifest(&self.manifest)
-    }
-
-    fn finish(mut self, result: Result<(), StudyError>) -> Result<FinishedStudy, StudyError> {
-        let interrupted = self.interrupted();
-        if self.done == 0 && interrupted {
-            return Err(StudyError::Interrupted);
-        }
-        if let Some(error) = self.first_error.take().filter(|_| self.measured == 0 && !interrupted) {
-            return Err(error);
-        }
-        let ended_early = match result {
-            Ok(()) => false,
-            Err(error) if self.done == 0 || matches!(error, StudyError::Result(_)) => {
-                return Err(error);
-            }
-            // Something is kept: say what stopped the rest.
-            Err(error) => {
-                self.warn(format!("the run ended early: {error}"));
-                true
-            }
-        };
-        for warning in self.study.environment.warnings() {
-            self.warn(warning);
-        }
-        if self.repeated > 0 {
-            let (repeated, most) = (self.repeated, self.study.scenario.repeat_spoilt);
-            self.warn(format!(
-                "{repeated} windows that the harness spoilt were measured again, blind to their \
-                 values, each at most {most} times"
-            ));
-        }
-        self.manifest.network_path = self.study.environment.network_path();
-        self.manifest.provided = self.study.environment.facts();
-        self.manifest.status = match () {
-            () if interrupted => Status::Interrupted,
-            () if ended_early || !self.gone.is_empty() => Status::Invalid,
-            () => Status::Complete,
-        };
-        self.manifest.finished_at = Some(jiff::Timestamp::now().to_string());
-        self.folder.write_manifest(&self.manifest)?;
-        Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {

@@ -40,7 +40,7 @@ mod tests {
         let told = r#"{"brokers": {"a": {"rtt": {"sum":9}, "throttle": {"min":0, "sum":1200,
             "cnt":3}}, "b": {"throttle":{ "sum": 34 }}}, "topics": {"throttled": {"sum": 5}}}"#;
         assert_eq!(held_ms(told), 1234);
-        for odd in ["", "{", "\"throttle\"", "\"throttle\":{\"sum\":", "\"throttle\":{\"sum\":-5}"] {
+        for odd in ["", "{", r#""throttle""#, r#""throttle":{"sum":"#, r#""throttle":{"sum":-5}"#] {
             assert_eq!(held_ms(odd), 0, "{odd}");
         }
         let throttle = Throttle::default();
