@@ -7,7 +7,10 @@ use super::{FinishedStudy, RunningStudy, StudyError};
 use crate::result::Status;
 
 impl RunningStudy<'_, '_> {
-    pub(super) fn finish(mut self, result: Result<(), StudyError>) -> Result<FinishedStudy, StudyError> {
+    pub(super) fn finish(
+        mut self,
+        result: Result<(), StudyError>,
+    ) -> Result<FinishedStudy, StudyError> {
         let interrupted = self.interrupted();
         if self.done == 0 && interrupted {
             return Err(StudyError::Interrupted);
