@@ -181,7 +181,7 @@ impl Admin {
     pub fn product(&self) -> &'static str {
         let name = self.client.inner().fetch_cluster_id(ANSWER).unwrap_or_default();
         let known = OTHERS.iter().find(|(prefix, _)| name.starts_with(prefix));
-        known.map_or(KAFKA, |(_, product)| product)
+        known.map_or(KAFKA, |(_, product)| *product)
     }
 
     /// Deletes topics; one that is not there is no error.

@@ -34,8 +34,9 @@ impl Primary {
     pub fn new(endpoint: Endpoint, routes: Routes) -> Result<Self, DriverError> {
         // Sentinels have logins of their own, or none. Whomever they name is judged like any other.
         let bare = endpoint.access().bare();
-        let sentinel =
-            |address: &String| Ok(Endpoint::parse(endpoint.system, address)?.through(&bare));
+        let sentinel = |address: &String| {
+            Endpoint::parse(endpoint.system, address).map(|found| found.through(&bare))
+        };
         let sentinels = routes.sentinels.iter().map(sentinel);
         Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, routes })
     }

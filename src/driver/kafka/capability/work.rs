@@ -65,8 +65,7 @@ impl<'a> WorkPlace<'a> {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), DriverError> {
         let (clients, name) = (&self.driver.clients, self.dead.as_str());
-        let since = &[];
-        let source = audit::AuditSource { clients, name, topic: name, partitions: 1, since };
+        let source = audit::AuditSource { clients, name, topic: name, partitions: 1, since: &[] };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 
