@@ -60,9 +60,9 @@ pub(super) fn system(
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let right = (1..=LONGEST_TOPIC).contains(&name.len()) && name.chars().all(plain);
         check(right, &named, "no topic of Kafka can have this name", "correct it")?;
-        let free = config.topic.config.is_empty();
         let what = "the topic is there already, and its settings are its owner's";
-        check(free, &key("topic.config"), what, "remove it")?;
+        check(config.topic.replicas == 1, &key("topic.replicas"), what, "remove it")?;
+        check(config.topic.config.is_empty(), &key("topic.config"), what, "remove it")?;
         let group = config.consume.mode == ConsumeMode::Group;
         let what = "a share group begins where it likes in a topic that is there already";
         return check(group, &key("consume.mode"), what, "write `group`, or remove it");
@@ -149,6 +149,7 @@ mod tests {
             ("{kafka: {stream: x}}", load, "stream"),
             ("{redis-streams: {topic: {name: x}}}", load, "topic"),
             ("{kafka: {topic: {name: a/b}}}", load, "topic.name"),
+            ("{kafka: {topic: {name: x, replicas: 3}}}", load, "topic.replicas"),
             ("{kafka: {topic: {name: x, config: {retention.ms: 1}}}}", load, "topic.config"),
             ("{redis-streams: {stream: x, keys: 2}}", load, "keys"),
             ("{redis-streams: {stream: x, maxlen: 5}}", load, "maxlen"),
