@@ -87,7 +87,7 @@ impl<'a> CellRun<'a, '_> {
         let description = driver.describe()?;
         let toll = driver.toll();
         if let Some(Ok(mut broker)) = self.broker.map(|shared| shared.lock()) {
-            broker.outlive(cell.load.deadline);
+            broker.outlive(self.cell.load.deadline);
         }
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;

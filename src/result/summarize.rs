@@ -119,7 +119,8 @@ pub fn rates(record: &CellRecord) -> Rates {
     let per_s = |count: u64| count as f64 / seconds;
     // A message is good once every subscription has it: the pairs consumed, divided by the
     // subscriptions.
-    let consumed_by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
+    let each = f64::from(record.subscriptions.max(1));
+    let consumed_by_all = record.window_consumed as f64 / each;
     // Where nobody consumes, what was acknowledged; where nobody published, what was read.
     let good = match (record.subscriptions, record.window_bytes) {
         (0, _) => record.window_acked as f64,
@@ -127,7 +128,6 @@ pub fn rates(record: &CellRecord) -> Rates {
         _ => (record.window_acked as f64).min(consumed_by_all),
     };
     let goodput = good / seconds;
-    let each = f64::from(record.subscriptions.max(1));
     let bytes = record.window_bytes.map(|bytes| per_s(bytes) / each);
     Rates {
         offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),

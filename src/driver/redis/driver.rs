@@ -47,7 +47,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     if let Some(why) = primitive.refuses(cell) {
         return Err(refuse(why));
     }
-    let own = |index| format!("{}-{index}", target.name);
+    let own = |index: u16| format!("{}-{index}", target.name);
     let keys = match cell.config.existing() {
         Some(stream) => vec![stream.to_owned()],
         None => (0..cell.config.keys.max(1)).map(own).collect(),

@@ -29,10 +29,9 @@ fn it_tries_until_somebody_is_there_or_nobody_is_needed() {
     comeback.note(&refused());
     assert_eq!(comeback.connect(third, || false), Some("here"));
     let oom = "consuming refused: OOM command not allowed";
-    assert_eq!(comeback.cut_off, [(oom.to_owned(), 1)].into());
-    let expected =
-        [(format!("connecting: {oom}"), 2), ("connection made again".to_owned(), 1)].into();
-    assert_eq!(comeback.retries, expected);
+    assert_eq!(comeback.cut_off, Reasons::from([(oom.to_owned(), 1)]));
+    let expected = [(format!("connecting: {oom}"), 2), ("connection made again".to_owned(), 1)];
+    assert_eq!(comeback.retries, Reasons::from(expected));
     assert_eq!(comeback.connect(|| Ok(()), || true), None);
 }
 
