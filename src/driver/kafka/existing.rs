@@ -5,6 +5,7 @@ use super::clients::{offsets, refused};
 use super::driver::KafkaDriver;
 use crate::driver::DriverError;
 use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
 use std::time::Duration;
 
 /// How long one answer may take.
@@ -16,7 +17,7 @@ impl KafkaDriver {
     /// group without commits does.
     pub(super) fn take_up(&self) -> Result<(), DriverError> {
         let (clients, topic) = (&self.clients, self.topic());
-        let failed = |error| clients.lost(error);
+        let failed = |error: KafkaError| clients.lost(error);
         let handle = clients.reader(&format!("{}-ends", self.target.name))?;
         let consumer = handle.consumer();
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER).map_err(failed)?;
@@ -25,7 +26,7 @@ impl KafkaDriver {
         let wanted = usize::from(self.cell.config.topic.partitions);
         if found < wanted {
             let why = match found {
-                0 => "it is not there, or may not be seen: make it, or correct `topic.name`".into(),
+                0 => "it is not there, or may not be seen: make it, or correct `topic.name`".to_owned(),
                 _ => format!(
                     "it has {found} partitions, fewer than `topic.partitions` ({wanted}): lower \
                      that"
