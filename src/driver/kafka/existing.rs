@@ -26,7 +26,7 @@ impl KafkaDriver {
         let wanted = usize::from(self.cell.config.topic.partitions);
         if found < wanted {
             let why = match found {
-                0 => "it is not there, or may not be seen: make it, or correct `topic.name`".to_owned(),
+                0 => "it is not there, or not shown: make it, or correct `topic.name`".to_owned(),
                 _ => format!(
                     "it has {found} partitions, fewer than `topic.partitions` ({wanted}): lower \
                      that"

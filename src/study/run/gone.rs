@@ -54,9 +54,9 @@ impl RunningStudy<'_, '_> {
             };
             refused(cell.record(block), why)
         });
-        let why = record.outcome_because.first().or(record.error.as_ref());
-        let (why, place) = (why.cloned().unwrap_or_default(), &cell.point);
-        self.warn(format!("{} {place} block {block}: {why}", cell.label));
+        if let Some(why) = record.outcome_because.first() {
+            self.warn(format!("{} {} block {block}: {why}", cell.label, cell.point));
+        }
         self.first_error.get_or_insert(error);
         self.store(&CellOutput::of_record(record))?;
         Ok(())

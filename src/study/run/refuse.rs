@@ -28,7 +28,7 @@ pub fn clusters_of_others(scenario: &Scenario) -> Result<(), EnvironmentError> {
     if unfit.is_empty() {
         return Ok(());
     }
-    let remedy = "lower it, or name brokers that run already (--kafka, --redis, --targets)";
+    let remedy = "change that, or name brokers that run already (--kafka, --redis, --targets)";
     Err(EnvironmentError::refused(unfit.join("\n"), remedy))
 }
 
