@@ -116,8 +116,8 @@ impl Publisher for KafkaPublisher {
             {
                 Ok(Submitted::Full)
             }
-            // A whole topic or client that is gone ends the run; a single message that is refused
-            // is an outcome.
+            // A whole topic or client that is gone is the end of this one; a single message that is
+            // refused is an outcome.
             Err(
                 code @ (RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition
