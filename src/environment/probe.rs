@@ -5,8 +5,9 @@
 //! proves that.
 
 use crate::access::Access;
-use crate::driver;
+use crate::driver::{self, Member};
 use crate::model::Software;
+use crate::scenario::Shards;
 use crate::wire::kafka::link::Link;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use std::net::SocketAddr;
@@ -26,6 +27,11 @@ pub fn redis() -> Probe {
 /// A primary whose copies (so many) all follow, or a copy that follows.
 pub fn redis_linked(copies: usize) -> Probe {
     Arc::new(move |at| driver::redis_linked(&at.to_string(), copies))
+}
+
+/// All of these make one Redis Cluster: asked of all, and what is missing of it is done.
+pub fn redis_cluster(members: Vec<Member>, shards: Shards) -> Probe {
+    Arc::new(move |_| driver::redis_cluster_formed(&members, shards))
 }
 
 /// A Sentinel that knows all these nodes, and so many Sentinels, and finds nothing wrong with any.

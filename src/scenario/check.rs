@@ -248,8 +248,9 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
 /// What needs the system and its load together.
 pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
+    let nodes = if config.cluster.is_some() { 1 } else { config.nodes };
     for (tail, count) in [
-        ("nodes", config.nodes.into()),
+        ("nodes", nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
         ("topic.replicas", config.topic.replicas.into()),
         ("keys", config.keys.into()),
@@ -263,7 +264,8 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
     let what =
         "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
-    check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
+    let right = config.cluster.is_some() || matches!(nodes, 1 | 3);
+    check(right, &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
     let (enough, what) =
         (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
     check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;

@@ -33,10 +33,10 @@ pub(super) fn awaited(
         (Some(replicas), None) => ("wait", replicas),
         (None, Some(files)) => ("wait-aof", files.replicas),
     };
-    let there = config.nodes.saturating_sub(1);
+    let there = config.replicas();
     let counted = if key == "wait" { key } else { "wait-aof.replicas" };
     if many > there && there == 0 {
-        let what = "one node has no replica that could confirm a message";
+        let what = "there is no replica that could confirm a message";
         return refuse(counted, what, "add `nodes: 3`, or remove the key");
     }
     if many > there {

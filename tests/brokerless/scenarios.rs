@@ -162,6 +162,22 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
     }
 }
 
+/// One and three of the same: nothing else differs.
+#[test]
+fn the_scenarios_of_redis_clusters_hold_and_compare_like_with_like() {
+    scenario::validate("scenarios/faults/cluster-failover.yaml").unwrap_or_else(|e| panic!("{e}"));
+    let scaling = scenario::validate("scenarios/scaling.yaml").unwrap_or_else(|e| panic!("{e}"));
+    for pair in scaling.systems.chunks(2) {
+        let [(one, small), (three, large)] = pair else { panic!("each system stands twice") };
+        assert!(one.ends_with("-1") && three.ends_with("-3"), "{one}, {three}");
+        assert_eq!((small.nodes, large.nodes), (1, 3), "{one}, {three}");
+        let (nodes, cluster, heap) = (large.nodes, large.cluster, large.heap);
+        let grown = scenario::SystemConfig { nodes, cluster, heap, ..small.clone() };
+        assert_eq!(&grown, large, "{one}, {three}");
+        assert_eq!(small.partitions(), 6);
+    }
+}
+
 #[test]
 fn quick_loads_are_quick() {
     let seconds = |name: &str| {

@@ -30,6 +30,9 @@ const DECISIVE: &[&str] = &[
     "auto-aof-rewrite-percentage",
     "client-output-buffer-limit",
     "client-query-buffer-limit",
+    "cluster-enabled",
+    "cluster-node-timeout",
+    "cluster-require-full-coverage",
     "databases",
     "hz",
     "io-threads",
@@ -153,6 +156,9 @@ impl Connection {
             told => told?,
         };
         settings.retain(|name, _| DECISIVE.contains(&name.as_str()));
+        if settings.get("cluster-enabled").is_none_or(|on| on != "yes") {
+            settings.retain(|name, _| !name.starts_with("cluster-"));
+        }
         Ok(ServerInfo::parse(&info, settings))
     }
 

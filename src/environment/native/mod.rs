@@ -13,11 +13,12 @@ mod redis;
 pub mod supply;
 
 pub(super) use java::find as find_java;
+pub(super) use redis::look as find_redis;
 
 use super::{Broker, Environment, EnvironmentError, Janitor, nodes, storage};
 use crate::model::Software;
 use crate::result::Storage;
-use crate::scenario::SystemConfig;
+use crate::scenario::{Server, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,10 +97,12 @@ impl Environment for Native {
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             _ => {
-                let server = redis::look(ANSWER)?;
-                let server = server.ok_or_else(|| supply::absent(Software::Redis))?;
+                let server = redis::look(config.server, ANSWER)?;
+                let server =
+                    server.ok_or_else(|| supply::absent(Software::Redis, config.server))?;
                 self.warn(server.warning());
-                self.origins.insert("redis-server".into(), server.origin());
+                let whose = if config.server == Some(Server::Valkey) { "valkey" } else { "redis" };
+                self.origins.insert(format!("{whose}-server"), server.origin());
                 redis::start(&self.janitor()?, &server, config, number)?
             }
         };

@@ -4,6 +4,7 @@ pub mod connection;
 pub mod copies;
 pub mod epoll;
 pub mod lists;
+pub mod merged;
 pub mod publisher;
 pub mod pubsub;
 pub mod reconnect;
@@ -12,7 +13,7 @@ pub mod streams;
 
 use super::{GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;
-use crate::driver::{DriverError, Subscriber};
+use crate::driver::{DriverError, Incoming, Outgoing, Subscriber};
 use connection::Connection;
 
 /// Which consumer one is, and how it takes messages.
@@ -41,13 +42,40 @@ impl ConsumerPlace {
     }
 }
 
+/// Which socket of a publisher a message takes: there is one for each connection of the load, and
+/// on a Redis Cluster, whose streams have servers of their own, one for each stream of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    servers: u16,
+}
+
+impl Lanes {
+    /// To so many servers from each connection.
+    pub fn to(servers: usize) -> Self {
+        Self { servers: u16::try_from(servers).unwrap_or(u16::MAX).max(1) }
+    }
+
+    #[inline]
+    pub fn index(self, message: &Outgoing<'_>) -> usize {
+        let Outgoing { connection, partition, .. } = *message;
+        usize::from(connection) * usize::from(self.servers) + usize::from(partition % self.servers)
+    }
+}
+
 /// A consumer over one connection, which can go on over another.
 pub trait RedisConsumer: Subscriber {
-    /// Sends the next request and does not look for its answer, which the next
-    /// [`Subscriber::receive`] takes up; nothing where a request is not what the server waits for.
+    /// Acknowledges what was handed out, sends the next request and does not look for its answer,
+    /// which the next [`Subscriber::receive`] takes up; nothing where a request is not what the
+    /// server waits for.
     fn request(&mut self, _until_ns: u64) -> Result<(), DriverError> {
         Ok(())
     }
+    /// Hands out what has come of what was asked for, without asking or waiting.
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
+    /// What to watch; `None` while there is no connection.
+    fn watched(&self) -> Option<&Connection>;
+    /// Looks after what only the clock tells, where it outlives its connection.
+    fn look(&mut self) {}
     /// Goes on with what the old connection left unfinished.
     fn resume(&mut self, connection: Connection);
     /// Whether the server owes an answer, after [`Subscriber::receive`] has come back.

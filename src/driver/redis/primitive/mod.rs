@@ -25,7 +25,10 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
 /// `None` of what is no system on Redis.
 pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
     match config.system {
-        System::RedisPubsub => Some(&pubsub::PubSub),
+        System::RedisPubsub => Some(match config.sharded {
+            true => &pubsub::PubSub { sharded: true },
+            false => &pubsub::PubSub { sharded: false },
+        }),
         System::RedisStreams => Some(&streams::Streams),
         System::RedisLists => Some(match config.consume.mode {
             ConsumeMode::Reliable => &lists::Lists { reliable: true },
@@ -68,6 +71,10 @@ pub trait Primitive: Send + Sync {
     fn acknowledgement(&self) -> Result<&'static str, &'static str>;
     /// Whether a message that may have been received must not be sent again.
     fn at_most_once(&self) -> bool {
+        false
+    }
+    /// Whether any node of a Redis Cluster hands out what was published at any other.
+    fn is_anywhere(&self) -> bool {
         false
     }
 
