@@ -99,16 +99,17 @@ pub enum CacheAnswer<'a> {
 
 /// One client of a store of keys. Used by exactly one thread.
 pub trait CacheClient: Send {
-    /// Collects one request. False when the socket is full: submit it again after `wait`.
-    fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError>;
+    /// Collects one request, whose `id` comes back with its answer. False when the socket is full:
+    /// submit it again after `wait`.
+    fn submit(&mut self, id: u64, request: CacheRequest<'_>) -> Result<bool, DriverError>;
     /// Writes out what `submit` has collected.
     fn flush(&mut self) -> Result<(), DriverError>;
-    /// Hands over every answer that is there, oldest first, with the time it was read, waiting
-    /// until `until_ns` for the first.
+    /// Hands over every answer that is there, with the `id` of its request and the time it was
+    /// read, waiting until `until_ns` for the first. Those of one server come in their order.
     fn wait(
         &mut self,
         until_ns: u64,
-        sink: &mut dyn FnMut(CacheAnswer<'_>, u64),
+        sink: &mut dyn FnMut(u64, CacheAnswer<'_>, u64),
     ) -> Result<(), DriverError>;
 }
 

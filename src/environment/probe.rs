@@ -29,6 +29,11 @@ pub fn redis_linked(copies: usize) -> Probe {
     Arc::new(move |at| driver::redis_linked(&at.to_string(), copies))
 }
 
+/// A node that finds its Redis Cluster whole: before, it serves nobody.
+pub fn redis_cluster_node() -> Probe {
+    Arc::new(|at| driver::redis_cluster_stands(&at.to_string()))
+}
+
 /// All of these make one Redis Cluster: asked of all, and what is missing of it is done.
 pub fn redis_cluster(members: Vec<Member>, shards: Shards) -> Probe {
     Arc::new(move |_| driver::redis_cluster_formed(&members, shards))

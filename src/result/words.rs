@@ -8,6 +8,10 @@ use super::manifest::{Storage, SyncCost};
 use super::summary::{CellId, Survives};
 use crate::model::{System, Told};
 
+/// How the reason of a retry begins, behind who tried again, where a Redis Cluster sent the client
+/// elsewhere.
+pub const REDIRECTED: &str = "redirected (";
+
 /// The word that stands for a variant in our JSON files.
 pub fn name(variant: &impl serde::Serialize) -> String {
     match serde_json::to_value(variant) {

@@ -1,7 +1,6 @@
 //! What a scenario may ask of a Redis Cluster and of sharded channels: as many nodes as one machine
 //! can hold, and what the client has a way to do with more than one primary.
 
-use super::experiment::Experiment;
 use super::fault::{FaultPlan, Heal};
 use super::fault_check::Misfit;
 use super::system::{ClientLibrary, SystemConfig};
@@ -12,11 +11,7 @@ const MOST_SHARDS: u16 = 6;
 const MOST_REPLICAS: u16 = 2;
 const MOST_NODES: u16 = 12;
 
-pub(super) fn cluster(
-    label: &str,
-    config: &SystemConfig,
-    experiment: Option<&Experiment>,
-) -> Result<(), Problem> {
+pub(super) fn cluster(label: &str, config: &SystemConfig) -> Result<(), Problem> {
     let refuse = |key: &str, what: &str, remedy: &str| {
         Err(Problem::new(["systems", label].into_iter().chain(key.split('.')), what, remedy))
     };
@@ -49,13 +44,7 @@ pub(super) fn cluster(
         let what = "here it is connected to one server";
         return refuse("client.library", what, "write `direct`, or remove the key");
     }
-    match experiment.filter(|experiment| !experiment.loads()) {
-        Some(experiment) => {
-            let what = format!("the experiment `{}` speaks to one server", experiment.kind());
-            refuse("nodes", &what, "write `nodes: 1`, or remove `experiment`")
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Why a fault does not fit a Cluster, or needs one.
@@ -89,7 +78,7 @@ pub(super) fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use crate::scenario::{Overrides, Scenario, Shards, from_text};
+    use crate::scenario::{Experiment, Overrides, Scenario, Shards, from_text};
 
     fn read(systems: &str, more: &str) -> Result<Scenario, String> {
         let text = format!(
@@ -151,9 +140,17 @@ mod tests {
             let error = read(&systems, "").unwrap_err();
             assert!(error.contains(key) && error.contains(remedy), "{systems}: {error}");
         }
-        let systems = format!("redis-streams: {{{CLUSTER}}}");
-        let error = read(&systems, "experiment: {kind: retention}\n").unwrap_err();
-        assert!(error.contains("retention") && error.contains("nodes: 1"), "{error}");
+    }
+
+    #[test]
+    fn every_experiment_runs_on_a_cluster_too() {
+        for kind in Experiment::KINDS {
+            let (systems, more) =
+                ("redis-lists: {nodes: {shards: 3}}", format!("experiment: {{kind: {kind}}}\n"));
+            let refused = read(systems, &more).err();
+            let refused = refused.filter(|error| error.contains("nodes"));
+            assert_eq!(refused, None, "{kind}");
+        }
     }
 
     #[test]

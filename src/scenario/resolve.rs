@@ -211,7 +211,7 @@ fn cells_at(
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
         check::library(label, config, &load, experiment.as_ref())?;
-        cluster_check::cluster(label, config, experiment.as_ref())?;
+        cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
     }

@@ -12,6 +12,7 @@ use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
 use super::load::{ConsumerPlace, Lanes, RedisConsumer};
 use super::primary::Primary;
+use super::primitive::Reach;
 use super::redis_rs::RedisRsPublisher;
 use super::slots;
 use crate::driver::timeouts::request_timeout;
@@ -19,6 +20,7 @@ use crate::driver::{DriverError, Publisher, Subscriber};
 use crate::result::Description;
 use crate::scenario::{ClientLibrary, Pacer, Reply};
 use crate::units::Span;
+use itertools::Itertools;
 use std::time::Duration;
 
 impl RedisDriver {
@@ -37,9 +39,9 @@ impl RedisDriver {
                 commands,
             )?));
         }
-        let servers = self.publishes_to();
-        let endpoints =
-            servers.iter().map(Primary::find).collect::<Result<Vec<Endpoint>, DriverError>>()?;
+        let primaries = self.publishes_to();
+        let found = primaries.iter().map(Primary::find).collect::<Result<_, DriverError>>()?;
+        let (endpoints, ways) = distinct(found);
         let reply = self.cell.config.reply;
         let open = |endpoint: &Endpoint| {
             let mut connection = Connection::open(endpoint)?;
@@ -51,7 +53,7 @@ impl RedisDriver {
         let opened = (0..connections.max(1)).flat_map(|_| &endpoints).map(open);
         Ok(Box::new(RedisPublisher::over(
             opened.collect::<Result<_, DriverError>>()?,
-            Lanes::to(endpoints.len()),
+            Lanes::along(ways),
             clock,
             self.cell.load.batch,
             self.commands(),
@@ -90,17 +92,28 @@ impl RedisDriver {
             let place = self.place(subscription, consumer);
             return self.primitive.library_consumer(&self.primary.find()?, place);
         }
-        let lane = |(primary, place): (Primary, ConsumerPlace)| {
-            if let Some(deadline) = self.cell.load.deadline {
-                return self.outliving(primary, place, deadline);
+        let lanes: Result<Vec<Box<dyn RedisConsumer>>, DriverError> = match self.cell.load.deadline
+        {
+            Some(deadline) => {
+                let lanes = self.consumes_from(subscription, consumer).into_iter();
+                lanes.map(|(primary, place)| self.outliving(primary, place, deadline)).collect()
             }
-            Ok(self.primitive.consumer(self.joined(&primary.find()?, &place)?, place))
+            None => {
+                let lanes = self.plain_lanes(subscription, consumer)?.into_iter();
+                let open = |(endpoint, place): (Endpoint, ConsumerPlace)| {
+                    Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
+                };
+                lanes.map(open).collect()
+            }
         };
-        let lanes = self.consumes_from(subscription, consumer).into_iter().map(lane);
-        let mut lanes = lanes.collect::<Result<Vec<Box<dyn RedisConsumer>>, DriverError>>()?;
+        Ok(self.merged(lanes?))
+    }
+
+    /// One consumer of all of these, of which there is at least one.
+    pub(super) fn merged(&self, mut lanes: Vec<Box<dyn RedisConsumer>>) -> Box<dyn Subscriber> {
         match lanes.len() {
-            1 => Ok(lanes.swap_remove(0)),
-            _ => Ok(Box::new(MergedSubscriber::of(lanes, self.target.clock))),
+            1 => lanes.swap_remove(0),
+            _ => Box::new(MergedSubscriber::of(lanes, self.target.clock)),
         }
     }
 
@@ -160,7 +173,7 @@ impl RedisDriver {
         )))
     }
 
-    /// To whom each connection of a producer leads: one server, or that of each stream.
+    /// To whom a producer leads: one server, or that of each stream.
     pub(super) fn publishes_to(&self) -> Vec<Primary> {
         match self.primary.is_of_cluster() {
             true => self.keys.iter().map(|key| self.primary.of(key)).collect(),
@@ -170,13 +183,9 @@ impl RedisDriver {
 
     /// From whom a consumer takes, and what: everything from one server, or each stream from its
     /// own. What any node of a Redis Cluster hands out comes from one.
-    pub(super) fn consumes_from(
-        &self,
-        subscription: u16,
-        consumer: u16,
-    ) -> Vec<(Primary, ConsumerPlace)> {
+    fn consumes_from(&self, subscription: u16, consumer: u16) -> Vec<(Primary, ConsumerPlace)> {
         let whole = self.place(subscription, consumer);
-        if !self.primary.is_of_cluster() || self.primitive.is_anywhere() {
+        if !self.primary.is_of_cluster() || self.primitive.reach() == Reach::Cluster {
             return vec![(self.primary.clone(), whole)];
         }
         let of_one = |key: &String| {
@@ -187,20 +196,57 @@ impl RedisDriver {
         self.keys.iter().map(of_one).collect()
     }
 
-    /// Refuses a Redis Cluster with more or fewer shards than the scenario says: one that runs already
-    /// is as it is, and results would tell of another.
+    /// The connections of a consumer that ends with them: what one connection can take from a
+    /// server comes over one.
+    pub(super) fn plain_lanes(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Vec<(Endpoint, ConsumerPlace)>, DriverError> {
+        let shared = self.primitive.reach() == Reach::Server;
+        let mut lanes: Vec<(Endpoint, ConsumerPlace)> = Vec::new();
+        for (primary, place) in self.consumes_from(subscription, consumer) {
+            let endpoint = primary.find()?;
+            let same = |(known, _): &(Endpoint, ConsumerPlace)| {
+                shared && known.address() == endpoint.address()
+            };
+            match lanes.iter().position(same) {
+                Some(at) => lanes[at].1.keys.extend(place.keys),
+                None => lanes.push((endpoint, place)),
+            }
+        }
+        Ok(lanes)
+    }
+
+    /// The servers from which a consumer takes, each once.
+    pub(super) fn servers_of(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Vec<Endpoint>, DriverError> {
+        let lanes = self.plain_lanes(subscription, consumer)?.into_iter();
+        Ok(lanes.map(|(endpoint, _)| endpoint).unique_by(Endpoint::address).collect())
+    }
+
+    /// Refuses a Redis Cluster with more or fewer shards than the scenario says, or with slots that
+    /// nobody serves: one that runs already is as it is, and results would tell of another.
     pub(super) fn check_shards(&self) -> Result<(), DriverError> {
         let Some(cluster) = self.cell.config.cluster else { return Ok(()) };
-        let found = self.primary.slot_map()?.primaries().len();
-        if found == usize::from(cluster.shards) {
-            return Ok(());
+        let refuse = |cause: String| Err(self.primary.endpoint.refused("prepare", cause));
+        let map = self.primary.slot_map()?;
+        let (found, wanted) = (map.primaries().len(), cluster.shards);
+        match map.served() {
+            slots::SLOTS if found == usize::from(wanted) => Ok(()),
+            slots::SLOTS => refuse(format!(
+                "the Cluster has {found} shards, and the scenario says {wanted}: write \
+                 `nodes: {{shards: {found}}}`"
+            )),
+            served => refuse(format!(
+                "nobody serves {} of the Cluster's slots: give them to a node \
+                 (`redis-cli --cluster fix HOST:PORT`)",
+                slots::SLOTS - served
+            )),
         }
-        let wanted = cluster.shards;
-        let cause = format!(
-            "the Cluster has {found} shards, and the scenario says {wanted}: write \
-             `nodes: {{shards: {found}}}`"
-        );
-        Err(self.primary.endpoint.refused("prepare", cause))
     }
 
     /// Which key each stream has, and where it lies now, where that is chosen.
@@ -208,8 +254,17 @@ impl RedisDriver {
         if !self.primary.is_of_cluster() {
             return Ok(());
         }
-        let sockets = "one to the primary of each stream's slot, for each connection";
-        to.client_config.insert("sockets".into(), sockets.into());
+        let publisher = match self.cell.load.deadline {
+            None => "one to each server that has a stream, for each connection",
+            Some(_) => "one to the server of each stream, for each connection",
+        };
+        let consumer = match (self.primitive.reach(), self.cell.load.deadline) {
+            (Reach::Cluster, _) => "one to any node, for all streams",
+            (Reach::Server, None) => "one to each server that has a stream",
+            _ => "one to the server of each stream",
+        };
+        to.client_config.insert("publisher-sockets".into(), publisher.into());
+        to.client_config.insert("consumer-sockets".into(), consumer.into());
         let told = &mut to.topic_config;
         let map = self.primary.past_proxies()?.slot_map()?;
         let primaries = map.primaries();
@@ -240,5 +295,35 @@ impl RedisDriver {
         keys.chunks(1).try_for_each(|key| {
             self.control_of(&self.primary.of(&key[0]), limit)?.delete(name, key)
         })
+    }
+}
+
+/// The servers among these, each once, and which of them each is.
+fn distinct(found: Vec<Endpoint>) -> (Vec<Endpoint>, Vec<u16>) {
+    let (mut servers, mut ways) = (Vec::<Endpoint>::new(), Vec::new());
+    for endpoint in found {
+        let known = servers.iter().position(|server| server.address() == endpoint.address());
+        ways.push(known.unwrap_or(servers.len()) as u16);
+        if known.is_none() {
+            servers.push(endpoint);
+        }
+    }
+    (servers, ways)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::System;
+
+    #[test]
+    fn streams_on_one_server_go_one_way() {
+        let at = |port: u16| {
+            Endpoint::parse(System::RedisLists, &format!("127.0.0.1:{port}")).unwrap()
+        };
+        let (servers, ways) = distinct(vec![at(1), at(2), at(1), at(3), at(2)]);
+        let addresses: Vec<String> = servers.iter().map(Endpoint::address).collect();
+        assert_eq!(addresses, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+        assert_eq!(ways, [0, 1, 0, 2, 1]);
     }
 }

@@ -74,6 +74,8 @@ pub struct ServerInfo {
     pub settings: BTreeMap<String, String>,
     /// Whether it is a primary that nobody follows; `None` where it does not tell.
     pub alone: Option<bool>,
+    /// Whether it is a node of a Redis Cluster.
+    pub clustered: bool,
 }
 
 impl ServerInfo {
@@ -99,7 +101,8 @@ impl ServerInfo {
             _ => ("Redis", compatible),
         };
         let (name, version, compatible) = (name.into(), version.into(), compatible.into());
-        Self { name, version, compatible, settings, alone }
+        let clustered = field("cluster_enabled") == Some("1");
+        Self { name, version, compatible, settings, alone, clustered }
     }
 
     /// Refuses a server that lacks the commands of this driver.

@@ -25,6 +25,7 @@ use crate::driver::{
     Subscriber, Target, packing,
 };
 use crate::model::System;
+use crate::result::words::name;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Reply};
 use redis::Cmd;
@@ -121,6 +122,26 @@ impl RedisDriver {
         self.server.get().ok_or_else(|| self.primary.endpoint.refused("INFO", "no answer was kept"))
     }
 
+    /// Refuses another kind of server than the scenario says: one that runs already is as it is,
+    /// and so is an image that a variable names.
+    fn check_kind(&self, server: &ServerInfo) -> Result<(), DriverError> {
+        let refuse = |cause: String| Err(self.primary.endpoint.refused("prepare", cause));
+        let ServerInfo { name: found, version, .. } = server;
+        let wanted = self.cell.config.server.map(|wanted| name(&wanted));
+        if let Some(wanted) = wanted.filter(|wanted| !wanted.eq_ignore_ascii_case(found)) {
+            return refuse(format!(
+                "{found} {version} answers, and the scenario says `server: {wanted}`: remove the \
+                 key, or name a server of that kind"
+            ));
+        }
+        if server.clustered && !self.primary.is_of_cluster() {
+            let cause = "it is a node of a Redis Cluster: write `nodes: {shards: 3}` under the \
+                         label, or as many shards as it has";
+            return refuse(cause.into());
+        }
+        Ok(())
+    }
+
     /// A way to read back what is stored, without taking it.
     pub(super) fn reader(&self, deadline_ns: u64) -> Result<AuditReader, DriverError> {
         let left = self.target.clock.until(deadline_ns);
@@ -193,6 +214,7 @@ impl Driver for RedisDriver {
         let mut control = self.control(RETRY)?;
         let server = self.server(&mut control)?;
         server.check(&self.primary.endpoint)?;
+        self.check_kind(server)?;
         if self.cell.config.wait_aof.is_some() {
             server.check_for_waitaof(&self.primary.endpoint)?;
         }
@@ -214,7 +236,7 @@ impl Driver for RedisDriver {
         let connection = self.primary.connect_within(limit)?;
         let (clock, commands) = (self.target.clock, self.commands());
         let wait = CopiesWait::of(&self.cell.config, limit / 2);
-        let (lanes, wait) = (Lanes::to(1), wait.as_ref());
+        let (lanes, wait) = (Lanes::together(), wait.as_ref());
         let one =
             RedisPublisher::over(vec![connection], lanes, clock, 1, commands, Reply::On, wait)?;
         packing::packing(&self.cell, Box::new(one))
@@ -244,12 +266,8 @@ impl Driver for RedisDriver {
         }
         let (reading, command) =
             (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
-        Ok(Box::new(large::RedisLarge::connect(
-            &self.primary.endpoint,
-            self.target.clock,
-            reading,
-            command,
-        )?))
+        let (server, clock) = (self.primary.find()?, self.target.clock);
+        Ok(Box::new(large::RedisLarge::connect(&server, clock, reading, command)?))
     }
 
     fn survives(&self) -> Survives {
@@ -284,7 +302,8 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<WatchedSubscriber<Requests>, DriverError> {
-        requests::watched(self.subscriber(subscription, consumer)?, &self.primary.endpoint)
+        let servers = self.servers_of(subscription, consumer)?;
+        requests::watched(self.subscriber(subscription, consumer)?, &servers)
     }
 
     fn stalled(
@@ -307,11 +326,8 @@ impl Driver for RedisDriver {
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Ok(Box::new(cache::RedisCache::connect(
-            &self.primary.endpoint,
-            self.target.clock,
-            &self.target.name,
-        )?))
+        let (clock, name) = (self.target.clock, &self.target.name);
+        Ok(Box::new(cache::RedisCache::connect(&self.primary, clock, name)?))
     }
 }
 

@@ -22,7 +22,7 @@ mod survival;
 mod tests;
 
 pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
-pub use capability::form::{Member, redis_cluster_formed};
+pub use capability::form::{Member, redis_cluster_formed, redis_cluster_stands};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;

@@ -112,6 +112,23 @@ impl Primary {
         self.endpoint.at(&self.routes.client(&primary.address))
     }
 
+    /// All who take writes, where clients find them, and which of these serves each slot; there are
+    /// no slots where there is no Cluster.
+    pub fn spread(&self) -> Result<(Vec<Endpoint>, Vec<u16>), DriverError> {
+        if !self.is_of_cluster() {
+            return Ok((vec![self.find()?], Vec::new()));
+        }
+        let map = self.slot_map()?;
+        let primaries = map.primaries();
+        let found = primaries.iter();
+        let found = found.map(|primary| self.endpoint.at(&self.routes.client(&primary.address)));
+        let owner = |slot: u16| {
+            let owner = map.primary_of(slot);
+            primaries.iter().position(|primary| Some(*primary) == owner).unwrap_or(0) as u16
+        };
+        Ok((found.collect::<Result<_, _>>()?, (0..slots::SLOTS).map(owner).collect()))
+    }
+
     /// Who takes the writes, as far as anybody says.
     pub fn find(&self) -> Result<Endpoint, DriverError> {
         if self.is_of_cluster() {

@@ -79,9 +79,15 @@ impl SlotMap {
     /// cut off, and others know better.
     pub fn ask(node: &Endpoint) -> Result<Self, DriverError> {
         let mut connection = Connection::open_within(node, NODE)?;
-        let info = connection.text(&["CLUSTER", "INFO"])?;
+        let refuse = |cause: &str| node.refused("asking for the slots", cause);
+        let info = match connection.text(&["CLUSTER", "INFO"]) {
+            Err(DriverError::Refused { cause, .. }) if cause.contains("support disabled") => {
+                return Err(refuse("it is no node of a Redis Cluster: remove `shards`"));
+            }
+            told => told?,
+        };
         if !info.lines().any(|line| line.trim() == "cluster_state:ok") {
-            return Err(node.refused("asking for the slots", "the node's cluster is down"));
+            return Err(refuse("the node's cluster is down (`CLUSTER INFO` says how far)"));
         }
         Self::told_by(&mut connection)
     }
@@ -122,6 +128,12 @@ impl SlotMap {
 
     pub fn primary_of(&self, slot: u16) -> Option<&NodeTold> {
         self.nodes_of(slot)?.first()
+    }
+
+    /// How many slots somebody serves.
+    pub fn served(&self) -> u16 {
+        let count = |range: &SlotRange| (range.last.min(SLOTS - 1) + 1).saturating_sub(range.first);
+        self.0.iter().map(count).fold(0, u16::saturating_add)
     }
 
     /// The primaries, by their lowest slots.
@@ -175,6 +187,7 @@ mod tests {
     use super::*;
     use crate::driver::redis::load::resilient::testing::{Act, Asked, Scripted, reply};
     use crate::model::System;
+    use crate::result::words::REDIRECTED;
     use std::collections::BTreeSet;
 
     #[test]
@@ -245,10 +258,16 @@ mod tests {
         let ids: Vec<&str> = map.primaries().iter().map(|node| node.id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         assert_eq!(map.nodes().count(), 3);
+        assert_eq!((map.served(), SlotMap::default().served()), (SLOTS, 0));
         assert_eq!(SlotMap::default().primary_of(0), None);
         let down = telling("cluster_state:fail");
         let refused = SlotMap::ask(&endpoint(&down.address)).unwrap_err().to_string();
         assert!(refused.contains("cluster is down"), "{refused}");
+        let alone = Scripted::start(|_: &Asked| {
+            reply("-ERR This instance has cluster support disabled\r\n")
+        });
+        let refused = SlotMap::ask(&endpoint(&alone.address)).unwrap_err().to_string();
+        assert!(refused.contains("remove `shards`"), "{refused}");
     }
 
     #[test]
@@ -260,5 +279,8 @@ mod tests {
         assert_eq!(redirection("MOVED 1 a:1"), Some("redirected (MOVED)"));
         assert_eq!(redirection("expected streams, found ASK 1 a:1"), Some("redirected (ASK)"));
         assert_eq!(redirection("TRYAGAIN later"), None);
+        for words in ["MOVED 1 a:1", "ASK 1 a:1"].map(redirection) {
+            assert!(words.is_some_and(|words| words.starts_with(REDIRECTED)), "it is counted so");
+        }
     }
 }

@@ -56,7 +56,7 @@ pub fn lay_out(
     let members: Vec<Member> = laid.iter().map(member).collect();
     let node = |(number, port, bus, proxies): (usize, u16, Bus, Proxies)| {
         let role = NodeRole::Data;
-        let alive = probe::redis();
+        let alive = probe::redis_cluster_node();
         // The first is asked first, and makes the others know each other.
         let whole = match number {
             1 => probe::redis_cluster(members.clone(), shards),

@@ -6,8 +6,10 @@
 
 use super::cluster::{asked, redis_linked};
 use crate::driver::DriverError;
+use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::slots::{self, SLOTS, SlotMap};
+use crate::model::System;
 use crate::scenario::Shards;
 use std::collections::BTreeMap;
 
@@ -36,6 +38,13 @@ pub fn redis_cluster_formed(members: &[Member], shards: Shards) -> Result<(), St
     let mut told = told.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     let missing = form(&mut told, members, shards).map_err(|error| error.to_string())?;
     missing.map_or_else(|| stands(&mut told, members, shards), Err)
+}
+
+/// Whether the server at `address` finds its cluster whole: before, it serves nobody.
+pub fn redis_cluster_stands(address: &str) -> Result<(), String> {
+    // Whichever of its systems is asked for: it only names them.
+    let map = Endpoint::parse(System::RedisStreams, address).and_then(|node| SlotMap::ask(&node));
+    map.map(drop).map_err(|error| error.to_string())
 }
 
 impl Told {
@@ -194,10 +203,12 @@ mod tests {
         });
         let members = [Member { address: server.address.clone(), announced: (1, 2) }];
         let shards = Shards { shards: 1, replicas: 0 };
+        assert!(redis_cluster_stands(&server.address).is_err());
         let missing = redis_cluster_formed(&members, shards).unwrap_err();
         assert!(missing.contains("does not yet find its cluster whole"), "{missing}");
         redis_cluster_formed(&members, shards).unwrap();
         redis_cluster_formed(&members, shards).unwrap();
+        redis_cluster_stands(&server.address).unwrap();
         let done = |word: &str| server.log().iter().filter(|(_, text)| text.contains(word)).count();
         assert_eq!((done("ADDSLOTSRANGE"), done("SET-CONFIG-EPOCH"), done("MEET")), (1, 1, 0));
     }

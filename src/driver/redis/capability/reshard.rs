@@ -66,7 +66,8 @@ pub fn to_the_next(asked: &Primary, slot: u16) -> Result<String, DriverError> {
     let deadline = Instant::now() + TOLD;
     for told in &primaries {
         let mut party = Party::at(asked, told)?;
-        while SlotMap::told_by(&mut party.connection)?.primary_of(slot) != Some(to) {
+        let knows = |map: SlotMap| map.primary_of(slot).is_some_and(|owner| owner.id == to.id);
+        while !knows(SlotMap::told_by(&mut party.connection)?) {
             if Instant::now() > deadline {
                 return Err(refuse(format!("{} does not know of it", told.address)));
             }

@@ -6,10 +6,10 @@
 //! by the next call: what a call hands out is acknowledged by a later one.
 
 use super::RedisConsumer;
-use super::connection::{Connection, timespec};
+use super::connection::Connection;
+use super::watch::ready;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Incoming, Subscriber};
-use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -37,7 +37,6 @@ impl MergedSubscriber {
 
     /// Waits until a lane has something to read, at most `left` and not long.
     fn wait(&mut self, left: Duration) -> Result<(), DriverError> {
-        self.ready.clear();
         let lanes = self.lanes.iter().enumerate();
         let connected: Vec<(usize, &Connection)> =
             lanes.filter_map(|(index, lane)| Some((index, lane.watched()?))).collect();
@@ -45,24 +44,7 @@ impl MergedSubscriber {
         let spins = connected.iter().any(|(_, connection)| connection.spins);
         let nap = if all { NAP } else { NAP_TROUBLED };
         let limit = if spins { Duration::ZERO } else { left.min(nap) };
-        let interest = |connection: &Connection| match connection.output.unsent() {
-            0 => PollFlags::IN,
-            _ => PollFlags::IN | PollFlags::OUT,
-        };
-        let mut fds: Vec<PollFd<'_>> = connected
-            .iter()
-            .map(|(_, connection)| PollFd::new(&connection.stream, interest(connection)))
-            .collect();
-        match poll(&mut fds, Some(&timespec(limit))) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(cause) => {
-                let broken = connected.first().map(|(_, first)| first.endpoint.broken(&cause));
-                return broken.map_or(Ok(()), Err);
-            }
-        }
-        let woken = connected.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
-        self.ready = woken.map(|((index, _), _)| *index).collect();
+        self.ready = ready(&connected, limit)?;
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ pub mod pubsub;
 pub mod reconnect;
 pub mod resilient;
 pub mod streams;
+pub mod watch;
 
 use super::{GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;
@@ -43,22 +44,31 @@ impl ConsumerPlace {
 }
 
 /// Which socket of a publisher a message takes: there is one for each connection of the load, and
-/// on a Redis Cluster, whose streams have servers of their own, one for each stream of each.
-#[derive(Clone, Copy, Debug)]
+/// on a Redis Cluster one for each way of each connection, as the streams need them.
+#[derive(Clone, Debug)]
 pub struct Lanes {
-    servers: u16,
+    /// The way of each stream, from 0; those that are not named go the first.
+    ways: Vec<u16>,
+    /// Sockets of each connection.
+    sockets: usize,
 }
 
 impl Lanes {
-    /// To so many servers from each connection.
-    pub fn to(servers: usize) -> Self {
-        Self { servers: u16::try_from(servers).unwrap_or(u16::MAX).max(1) }
+    /// All streams go one way.
+    pub fn together() -> Self {
+        Self::along(Vec::new())
+    }
+
+    /// Each stream goes its own of these ways, none of which is left out.
+    pub fn along(ways: Vec<u16>) -> Self {
+        let sockets = ways.iter().max().map_or(1, |last| usize::from(*last) + 1);
+        Self { ways, sockets }
     }
 
     #[inline]
-    pub fn index(self, message: &Outgoing<'_>) -> usize {
-        let Outgoing { connection, partition, .. } = *message;
-        usize::from(connection) * usize::from(self.servers) + usize::from(partition % self.servers)
+    pub fn index(&self, message: &Outgoing<'_>) -> usize {
+        let way = self.ways.get(usize::from(message.partition)).copied().unwrap_or(0);
+        usize::from(message.connection) * self.sockets + usize::from(way)
     }
 }
 
@@ -83,5 +93,22 @@ pub trait RedisConsumer: Subscriber {
     /// Asks for a sign of life, where nothing is asked otherwise.
     fn nudge(&mut self) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_server_share_a_socket_of_each_connection() {
+        let index = |lanes: &Lanes, connection, partition| {
+            lanes.index(&Outgoing { slot: 0, connection, partition, payload: b"" })
+        };
+        let together = Lanes::together();
+        assert_eq!([index(&together, 0, 5), index(&together, 2, 5)], [0, 2]);
+        let shards = Lanes::along(vec![0, 1, 0, 1]);
+        let of = |connection| [0, 1, 2, 3].map(|partition| index(&shards, connection, partition));
+        assert_eq!((of(0), of(1)), ([0, 1, 0, 1], [2, 3, 2, 3]));
     }
 }

@@ -19,14 +19,17 @@ pub struct PubSubSubscriber {
 }
 
 /// Returns once Redis has confirmed every channel: what is published from then on arrives. Sharded
-/// channels of a Redis Cluster must have one slot.
+/// channels are asked for one by one: those of a command must have one slot.
 pub fn subscribe(
     connection: &mut Connection,
     channels: &[String],
     sharded: bool,
 ) -> Result<(), DriverError> {
     let command = if sharded { "SSUBSCRIBE" } else { "SUBSCRIBE" };
-    connection.collect(redis::cmd(command).arg(channels));
+    let together = if sharded { 1 } else { channels.len() };
+    for channels in channels.chunks(together.max(1)) {
+        connection.collect(redis::cmd(command).arg(channels));
+    }
     let deadline = Instant::now() + connection.limit;
     let mut confirmed = 0;
     while confirmed < channels.len() {

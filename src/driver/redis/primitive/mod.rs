@@ -49,6 +49,17 @@ pub struct LargeCommands {
     pub clear: Option<Cmd>,
 }
 
+/// How much of a Redis Cluster one connection of a consumer takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Any node hands out what was published at any other.
+    Cluster,
+    /// Whatever the server has.
+    Server,
+    /// A command waits on keys of one slot.
+    Slot,
+}
+
 /// Everything that one worker on a shared queue needs.
 pub struct WorkerParts {
     pub connection: Connection,
@@ -73,9 +84,9 @@ pub trait Primitive: Send + Sync {
     fn at_most_once(&self) -> bool {
         false
     }
-    /// Whether any node of a Redis Cluster hands out what was published at any other.
-    fn is_anywhere(&self) -> bool {
-        false
+    /// How much of a Redis Cluster one connection of a consumer takes from.
+    fn reach(&self) -> Reach {
+        Reach::Slot
     }
 
     /// Makes a connection ready to consume what is published from then on. A group that is new

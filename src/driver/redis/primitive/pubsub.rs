@@ -1,6 +1,6 @@
 //! Redis Pub/Sub: a channel hands each message to whoever is subscribed at that moment.
 
-use super::{Connected, LargeCommands, Primitive};
+use super::{Connected, LargeCommands, Primitive, Reach};
 use crate::driver::DriverError;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
@@ -44,8 +44,8 @@ impl Primitive for PubSub {
         true
     }
 
-    fn is_anywhere(&self) -> bool {
-        !self.sharded
+    fn reach(&self) -> Reach {
+        if self.sharded { Reach::Server } else { Reach::Cluster }
     }
 
     fn join(

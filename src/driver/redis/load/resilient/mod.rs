@@ -94,7 +94,9 @@ impl ResilientPublisher {
             .flat_map(|_| primaries)
             .map(lane)
             .collect::<Result<Vec<_>, DriverError>>()?;
-        let (lanes, endpoint) = (Lanes::to(primaries.len()), primaries[0].endpoint.clone());
+        // Each stream has its own: a slot that moves is a lost connection and nothing else.
+        let lanes = Lanes::along((0..).take(primaries.len()).collect());
+        let endpoint = primaries[0].endpoint.clone();
         let sockets = connections.iter().filter_map(ResilientConnection::connected);
         let epoll = Epoll::watching(&endpoint, sockets)?;
         let (dirty, ready, books) = (vec![], vec![], DeliveryBooks::default());
