@@ -29,7 +29,6 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["nodes", _] if kafka => {
             Err("shards belong to a Redis Cluster; for Kafka, `topic.partitions` spreads the load")
         }
-        ["cluster", ..] => Err("a Redis Cluster is written as `nodes: {shards: 3, replicas: 1}`"),
         ["server"] if kafka => Err("`server` chooses between Redis and Valkey"),
         ["sharded"] if !system.has_key("sharded") => {
             Err("only Redis Pub/Sub has sharded channels; streams and lists have a shard anyway")

@@ -215,6 +215,80 @@ fn nothing_is_left_of_a_run_on_six_nodes_killed_at_any_moment() {
     }
 }
 
+/// Any one node is enough to find the others, a replica too.
+#[test]
+#[ignore = "needs a real redis-server"]
+fn a_cluster_that_runs_already_is_loaded_and_one_that_the_scenario_mistakes_is_refused() {
+    let load = format!("model: closed, messages: {MESSAGES}, in-flight: 1000, batch: 100");
+    let text = scenario(&format!("{{redis-streams: {{{SHARDS}}}}}"), &load, "");
+    let cell = scenario::from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0);
+    let mut native = Native::new(exe());
+    let broker = native.start(&cell.config).unwrap();
+    let redis = format!("redis://{}", broker.addresses().last().unwrap());
+    let given = ["--redis", redis.as_str()];
+    let summary = run(&text, &given, &[]).measured();
+    assert_eq!((summary.environment.as_str(), summary.cells.len()), ("external", 1));
+    all_there(&summary.cells[0]);
+    let two = text.replace("shards: 3", "shards: 2");
+    run(&two, &given, &[]).with(3, &["has 3 shards", "the scenario says 2", "{shards: 3}"]);
+    let alone = text.replace("nodes: {shards: 3, replicas: 1}", "nodes: 1");
+    run(&alone, &given, &[]).with(3, &["node of a Redis Cluster", "nodes: {shards: 3}"]);
+    let valkey = text.replace("keys: 3", "keys: 3, server: valkey");
+    if broker.version().is_some_and(|version| version.starts_with("Redis")) {
+        run(&valkey, &given, &[]).with(3, &["the scenario says `server: valkey`"]);
+    }
+    broker.stop().unwrap();
+}
+
+#[test]
+#[ignore = "needs a real redis-server"]
+fn what_runs_already_and_is_no_cluster_is_refused_where_the_scenario_says_one() {
+    let text = scenario("{redis-streams: {nodes: 1}}", "model: closed, messages: 1000", "");
+    let cell = scenario::from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0);
+    let mut native = Native::new(exe());
+    let broker = native.start(&cell.config).unwrap();
+    let redis = format!("redis://{}", broker.addresses()[0]);
+    let cluster = text.replace("nodes: 1", "nodes: {shards: 3}");
+    run(&cluster, &["--redis", &redis], &[]).with(3, &["no node of a Redis Cluster"]);
+    broker.stop().unwrap();
+}
+
+/// Each of them asks whoever has what it asks for.
+#[test]
+#[ignore = "needs a real redis-server"]
+fn every_experiment_runs_on_three_shards() {
+    for (experiment, keys) in [
+        ("kind: retention, messages: 5000", 3),
+        ("kind: delivery, rates: [1/s, 100/s], duration: 1s, idle: 1s, stalled: 1MB", 3),
+        ("kind: poison, duration: 2s, crash: 2s, kills: 1", 1),
+        ("kind: cache, duration: 2s, ttl: 1s", 1),
+        ("kind: size-ladder, sizes: [1KiB, 1MiB], codecs: [none]", 1),
+    ] {
+        let text = format!(
+            "schema: 1\nname: live-cluster\nquestion: Q?\nguarantee: none\n\
+             systems: {{redis-streams: {{nodes: {{shards: 3}}, keys: {keys}}}}}\n\
+             experiment: {{{experiment}}}\n"
+        );
+        let summary = run(&text, &[], &[]).measured();
+        let cell = &summary.cells[0];
+        let seen = |name: &str| {
+            let found = cell.observations.iter().find(|seen| seen.metric == name);
+            found.and_then(|seen| seen.value).unwrap_or_else(|| panic!("{name}: {cell:#?}"))
+        };
+        match cell.experiment.as_deref() {
+            Some("retention") => {
+                for name in ["readable_after_ack", "share.reread", "share.late_joiner"] {
+                    assert_eq!(seen(name), 1.0, "{name}");
+                }
+            }
+            Some("delivery") => assert!(seen("requests_per_batch") > 0.0),
+            Some("cache") => assert_eq!((seen("hit_rate"), seen("expired")), (1.0, 1.0)),
+            Some("poison" | "size-ladder") => assert!(!cell.observations.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs a real redis-server and a real valkey-server"]
 fn valkey_stands_beside_redis_under_its_own_name() {

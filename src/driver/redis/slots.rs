@@ -8,6 +8,8 @@
 use super::endpoint::Endpoint;
 use super::load::connection::Connection;
 use crate::driver::DriverError;
+#[cfg(any(test, fuzzing))]
+use redis::FromRedisValue;
 use redis::{Value, cmd};
 use std::time::Duration;
 
@@ -180,6 +182,20 @@ pub fn redirection(words: &str) -> Option<&'static str> {
         .into_iter()
         .find(|(kind, _)| words.starts_with(kind) || words.contains(&format!("found {kind}")))
         .map(|(_, name)| name)
+}
+
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(reply: &[u8]) {
+    let value = redis::parse_redis_value(reply).ok();
+    let told = value.and_then(|value| Vec::<Vec<Value>>::from_redis_value(value).ok());
+    let map = SlotMap::read(&told.unwrap_or_default(), "host");
+    let told = map.nodes().count();
+    assert!(map.primaries().len() <= told, "nobody is made up");
+    assert!(map.nodes_of(SLOTS - 1).is_none_or(|nodes| !nodes.is_empty()));
+    assert!(map.served() == 0 || told > 0);
+    let text = String::from_utf8_lossy(reply);
+    assert!(slot(&text) < SLOTS);
+    let _ = (asked_at(reply), redirection(&text));
 }
 
 #[cfg(test)]
