@@ -109,8 +109,8 @@ pub fn look(
         EnvironmentError::refused(what, &remedy)
     })?;
     if let Some(server) = wanted.filter(|server| !product.eq_ignore_ascii_case(&name(server))) {
-        let wants = format!("and the scenario wants `server: {}`", name(&server));
-        let what = format!("{shown} is {product} {version}, {wants}");
+        let means = format!("which `server: {}` does not mean", name(&server));
+        let what = format!("{shown} is {product} {version}, {means}");
         return Err(EnvironmentError::refused(what, remedy));
     }
     Ok(Some(RedisProgram { product, version, program, place, wanted }))
