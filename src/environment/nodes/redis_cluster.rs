@@ -54,9 +54,10 @@ pub fn lay_out(
         Member { address, announced }
     };
     let members: Vec<Member> = laid.iter().map(member).collect();
+    let addresses: Vec<SocketAddr> = laid.iter().map(|(_, port, ..)| address(*port)).collect();
     let node = |(number, port, bus, proxies): (usize, u16, Bus, Proxies)| {
         let role = NodeRole::Data;
-        let alive = probe::redis_cluster_node();
+        let alive = probe::redis_cluster_node(addresses.clone());
         // The first is asked first, and makes the others know each other.
         let whole = match number {
             1 => probe::redis_cluster(members.clone(), shards),
