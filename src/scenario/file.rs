@@ -8,7 +8,7 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
-use super::shards::{NodeCount, Server};
+use super::shards::{NodeCount, ServerKind};
 use super::system::{ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
@@ -115,7 +115,7 @@ pub(super) struct Settings {
     /// Sentinels beside them; `{shards: 3, replicas: 1}` is a Redis Cluster.
     pub nodes: Option<NodeCount>,
     /// Redis only: whose server, `redis` or `valkey`; the one that is found where it is missing.
-    pub server: Option<Server>,
+    pub server: Option<ServerKind>,
     /// Redis Pub/Sub only: SPUBLISH and SSUBSCRIBE, which a Redis Cluster keeps inside the shard of
     /// the channel's slot.
     pub sharded: Option<bool>,

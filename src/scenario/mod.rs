@@ -42,7 +42,7 @@ pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
-pub use shards::{Server, Shards};
+pub use shards::{ServerKind, Shards};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threshold::{Threshold, ThresholdResult};

@@ -32,7 +32,7 @@ impl Shards {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Server {
+pub enum ServerKind {
     Redis,
     Valkey,
 }

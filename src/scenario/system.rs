@@ -2,7 +2,7 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
-use super::shards::{NodeCount, Server, Shards};
+use super::shards::{NodeCount, ServerKind, Shards};
 use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ pub struct SystemConfig {
     pub cluster: Option<Shards>,
     /// Redis only: whose server; `None` for the one that is found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<Server>,
+    pub server: Option<ServerKind>,
     /// Redis Pub/Sub only: channels belong to shards.
     pub sharded: bool,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.

@@ -12,7 +12,7 @@ use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
 use super::load::{ConsumerPlace, Lanes, RedisConsumer};
 use super::primary::Primary;
-use super::primitive::Reach;
+use super::primitive::ConsumerReach;
 use super::redis_rs::RedisRsPublisher;
 use super::slots;
 use crate::driver::timeouts::request_timeout;
@@ -185,7 +185,7 @@ impl RedisDriver {
     /// own. What any node of a Redis Cluster hands out comes from one.
     fn consumes_from(&self, subscription: u16, consumer: u16) -> Vec<(Primary, ConsumerPlace)> {
         let whole = self.place(subscription, consumer);
-        if !self.primary.is_of_cluster() || self.primitive.reach() == Reach::Cluster {
+        if !self.primary.is_of_cluster() || self.primitive.reach() == ConsumerReach::Cluster {
             return vec![(self.primary.clone(), whole)];
         }
         let of_one = |key: &String| {
@@ -203,7 +203,7 @@ impl RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Vec<(Endpoint, ConsumerPlace)>, DriverError> {
-        let shared = self.primitive.reach() == Reach::Server;
+        let shared = self.primitive.reach() == ConsumerReach::Server;
         let mut lanes: Vec<(Endpoint, ConsumerPlace)> = Vec::new();
         for (primary, place) in self.consumes_from(subscription, consumer) {
             let endpoint = primary.find()?;
@@ -259,8 +259,8 @@ impl RedisDriver {
             Some(_) => "one to the server of each stream, for each connection",
         };
         let consumer = match (self.primitive.reach(), self.cell.load.deadline) {
-            (Reach::Cluster, _) => "one to any node, for all streams",
-            (Reach::Server, None) => "one to each server that has a stream",
+            (ConsumerReach::Cluster, _) => "one to any node, for all streams",
+            (ConsumerReach::Server, None) => "one to each server that has a stream",
             _ => "one to the server of each stream",
         };
         to.client_config.insert("publisher-sockets".into(), publisher.into());

@@ -7,7 +7,7 @@ use super::{Engine, Image, Network};
 use crate::environment::nodes::{LaunchSpec, NodesBroker, kafka, port, redis};
 use crate::environment::{EnvironmentError, Janitor, NodeRole};
 use crate::model::Software;
-use crate::scenario::{Server, SystemConfig};
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -147,7 +147,7 @@ impl Launcher<'_> {
             let ports: Vec<_> = REDIS_PORTS.into_iter().zip(free).collect();
             let profiles = if clustered { ["redis-cluster"; 2] } else { REDIS_PROFILES };
             let mut terms = self.terms(profiles, "REDIS_IMAGE", &ports, REDIS_DATA);
-            let valkey = self.config.server == Some(Server::Valkey);
+            let valkey = self.config.server == Some(ServerKind::Valkey);
             let (user, program) =
                 if valkey { ("valkey", "valkey-server") } else { ("redis", "redis-server") };
             terms.variables.insert("REDIS_USER".into(), user.into());

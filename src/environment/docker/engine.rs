@@ -6,7 +6,7 @@
 use crate::environment::install::{Tool, install};
 use crate::environment::{EnvironmentError, program};
 use crate::model::Software;
-use crate::scenario::Server;
+use crate::scenario::ServerKind;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -171,10 +171,13 @@ fn knows_profiles(version: &str) -> bool {
 }
 
 /// The image that runs a system, as the user may have set it.
-pub fn image_name(software: Software, server: Option<Server>) -> Result<String, EnvironmentError> {
+pub fn image_name(
+    software: Software,
+    server: Option<ServerKind>,
+) -> Result<String, EnvironmentError> {
     let (variable, default) = match (software, server) {
         (Software::Kafka, _) => KAFKA,
-        (_, Some(Server::Valkey)) => VALKEY,
+        (_, Some(ServerKind::Valkey)) => VALKEY,
         _ => REDIS,
     };
     let name = program::variable(variable).unwrap_or_else(|| default.to_owned());

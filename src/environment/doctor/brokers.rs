@@ -8,7 +8,7 @@ use crate::environment::nodes::{kafka, port, redis};
 use crate::environment::supply::{Found, Supply, look};
 use crate::environment::{EnvironmentError, External};
 use crate::model::Software;
-use crate::scenario::Server;
+use crate::scenario::ServerKind;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ pub fn in_containers() -> Vec<Question> {
     for (name, software, server) in [
         ("image of Kafka", Software::Kafka, None),
         ("image of Redis", Software::Redis, None),
-        ("image of Valkey", Software::Redis, Some(Server::Valkey)),
+        ("image of Valkey", Software::Redis, Some(ServerKind::Valkey)),
     ] {
         let found = Arc::clone(&found);
         let ask = move || {
@@ -51,7 +51,7 @@ pub fn in_containers() -> Vec<Question> {
     questions
 }
 
-fn image(engine: &Engine, software: Software, server: Option<Server>) -> Asked {
+fn image(engine: &Engine, software: Software, server: Option<ServerKind>) -> Asked {
     let name = match image_name(software, server) {
         Ok(name) => name,
         Err(error) => return Ok(Diagnosis::failed(&error, "unset the variable")),
@@ -64,7 +64,7 @@ fn image(engine: &Engine, software: Software, server: Option<Server>) -> Asked {
     }
     let variable = match (software, server) {
         (Software::Kafka, _) => "KAFKA_IMAGE",
-        (_, Some(Server::Valkey)) => "VALKEY_IMAGE",
+        (_, Some(ServerKind::Valkey)) => "VALKEY_IMAGE",
         _ => "REDIS_IMAGE",
     };
     Ok(Diagnosis::new(
@@ -108,7 +108,7 @@ fn supplied(software: Software) -> Asked {
 }
 
 fn valkey() -> Asked {
-    let server = find_redis(Some(Server::Valkey), ANSWER)?;
+    let server = find_redis(Some(ServerKind::Valkey), ANSWER)?;
     let none = || Diagnosis::ok("none; needed where a scenario says `server: valkey`, only there");
     Ok(server.map_or_else(none, |server| here(server.found())))
 }

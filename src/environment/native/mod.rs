@@ -18,7 +18,8 @@ pub(super) use redis::look as find_redis;
 use super::{Broker, Environment, EnvironmentError, Janitor, nodes, storage};
 use crate::model::Software;
 use crate::result::Storage;
-use crate::scenario::{Server, SystemConfig};
+use crate::result::words::name;
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -101,8 +102,8 @@ impl Environment for Native {
                 let server =
                     server.ok_or_else(|| supply::absent(Software::Redis, config.server))?;
                 self.warn(server.warning());
-                let whose = if config.server == Some(Server::Valkey) { "valkey" } else { "redis" };
-                self.origins.insert(format!("{whose}-server"), server.origin());
+                let kind = config.server.unwrap_or(ServerKind::Redis);
+                self.origins.insert(format!("{}-server", name(&kind)), server.origin());
                 redis::start(&self.janitor()?, &server, config, number)?
             }
         };

@@ -11,7 +11,7 @@ use crate::environment::nodes::{LaunchSpec, age};
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole, program};
 use crate::model::Software;
 use crate::result::words::name;
-use crate::scenario::{Server, SystemConfig};
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub struct RedisProgram {
     pub version: String,
     place: Place,
     /// Whose it had to be.
-    wanted: Option<Server>,
+    wanted: Option<ServerKind>,
 }
 
 impl RedisProgram {
@@ -56,7 +56,7 @@ impl RedisProgram {
             (Place::Cache, _) => {
                 "our cache, from a wheel of PyPI, no TLS (REDIS_SERVER is not set)"
             }
-            (Place::Path, Some(Server::Valkey)) => "PATH (VALKEY_SERVER is not set)",
+            (Place::Path, Some(ServerKind::Valkey)) => "PATH (VALKEY_SERVER is not set)",
             (Place::Path, _) => "PATH (REDIS_SERVER is not set, and none was fetched)",
         };
         format!("{} from {from}", self.name())
@@ -64,7 +64,7 @@ impl RedisProgram {
 
     pub fn warning(&self) -> Option<String> {
         let remedy = match (self.place, self.wanted) {
-            (_, Some(Server::Valkey)) => "set VALKEY_SERVER to a newer valkey-server",
+            (_, Some(ServerKind::Valkey)) => "set VALKEY_SERVER to a newer valkey-server",
             (Place::Variable, _) => "set REDIS_SERVER to a newer redis-server, or unset it",
             _ => "pass `--fetch` to take a current one, or set REDIS_SERVER",
         };
@@ -74,13 +74,13 @@ impl RedisProgram {
     pub fn found(self) -> Found {
         let (name, warning) = (self.name(), self.warning());
         // Nothing that could be fetched is a better Valkey.
-        let by_chance = self.place == Place::Path && self.wanted != Some(Server::Valkey);
+        let by_chance = self.place == Place::Path && self.wanted != Some(ServerKind::Valkey);
         Found { name, warning, by_chance, place: self.program }
     }
 }
 
-fn variable(wanted: Option<Server>) -> &'static str {
-    if wanted == Some(Server::Valkey) { "VALKEY_SERVER" } else { "REDIS_SERVER" }
+fn variable(wanted: Option<ServerKind>) -> &'static str {
+    if wanted == Some(ServerKind::Valkey) { "VALKEY_SERVER" } else { "REDIS_SERVER" }
 }
 
 /// What is said where there is no Valkey, which is fetched from nowhere.
@@ -91,7 +91,7 @@ pub fn no_valkey() -> EnvironmentError {
 
 /// The one that a run takes; `None` where there is none. `limit` is for its answer to `--version`.
 pub fn look(
-    wanted: Option<Server>,
+    wanted: Option<ServerKind>,
     limit: Duration,
 ) -> Result<Option<RedisProgram>, EnvironmentError> {
     let set = program::variable(variable(wanted));
@@ -119,7 +119,7 @@ pub fn look(
 /// The user's word counts first, then what was fetched to be measured, then what happens to be
 /// here. Only Redis is ever fetched.
 fn choose(
-    wanted: Option<Server>,
+    wanted: Option<ServerKind>,
     set: Option<&str>,
     fetched: Option<PathBuf>,
     in_path: &dyn Fn(&str) -> Option<PathBuf>,
@@ -135,12 +135,12 @@ fn choose(
     }
     let names: &[&str] = match wanted {
         None => &[PROGRAM, VALKEY],
-        Some(Server::Redis) => &[PROGRAM],
-        Some(Server::Valkey) => &[VALKEY],
+        Some(ServerKind::Redis) => &[PROGRAM],
+        Some(ServerKind::Valkey) => &[VALKEY],
     };
     let in_path = || names.iter().find_map(|name| in_path(name));
     Ok(fetched
-        .filter(|_| wanted != Some(Server::Valkey))
+        .filter(|_| wanted != Some(ServerKind::Valkey))
         .map(|file| (file, Place::Cache))
         .or_else(|| in_path().map(|file| (file, Place::Path))))
 }
@@ -237,11 +237,11 @@ mod tests {
         let in_path = |name: &str| (name == "valkey-server").then(|| Path::new("/bin").join(name));
         let chosen = |wanted, fetched| choose(Some(wanted), None, fetched, &in_path).unwrap();
         let valkey = Some(("/bin/valkey-server".into(), Place::Path));
-        assert_eq!(chosen(Server::Valkey, cached()), valkey);
+        assert_eq!(chosen(ServerKind::Valkey, cached()), valkey);
         let redis = Some(("/cache/redis-server".into(), Place::Cache));
-        assert_eq!(chosen(Server::Redis, cached()), redis);
-        assert_eq!(chosen(Server::Redis, None), None);
-        let wrong = choose(Some(Server::Valkey), Some("/no/such"), None, &in_path).unwrap_err();
+        assert_eq!(chosen(ServerKind::Redis, cached()), redis);
+        assert_eq!(chosen(ServerKind::Redis, None), None);
+        let wrong = choose(Some(ServerKind::Valkey), Some("/no/such"), None, &in_path).unwrap_err();
         assert!(wrong.to_string().contains("VALKEY_SERVER=/no/such"), "{wrong}");
         assert!(no_valkey().to_string().contains("VALKEY_SERVER"));
     }
@@ -265,7 +265,7 @@ mod tests {
         assert!(old.origin().starts_with("Redis 7.0.15 from PATH ("));
         assert!(old.warning().is_some_and(|warning| warning.contains("`--fetch`")));
         assert!(old.found().by_chance && !of(Place::Variable, "7.0.15").found().by_chance);
-        let wanted = Some(Server::Valkey);
+        let wanted = Some(ServerKind::Valkey);
         let valkey = RedisProgram { product: "Valkey".into(), wanted, ..of(Place::Path, "9.1.2") };
         assert_eq!(valkey.origin(), "Valkey 9.1.2 from PATH (VALKEY_SERVER is not set)");
         assert_eq!(valkey.warning(), None, "it stands in for nobody");

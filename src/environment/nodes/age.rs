@@ -1,6 +1,6 @@
 //! What the results say of a broker that is not the current one of its name, whatever runs it.
 
-use crate::scenario::Server;
+use crate::scenario::ServerKind;
 
 /// The version that the pom pins; a test keeps the two together.
 pub const KAFKA: &str = "4.4.0";
@@ -10,12 +10,12 @@ const VALKEY: &str = "9.x";
 
 /// `what` is a product and its version, such as `Redis 7.0.15`; `wanted` is what the scenario asks
 /// for, so that it stands in for nobody; `remedy` is how to have another.
-pub fn warning(what: &str, wanted: Option<Server>, remedy: &str) -> Option<String> {
+pub fn warning(what: &str, wanted: Option<ServerKind>, remedy: &str) -> Option<String> {
     let (product, version) = what.split_once(' ')?;
     let current = match product {
         "Kafka" => KAFKA,
         "Redis" => REDIS,
-        "Valkey" if wanted == Some(Server::Valkey) => VALKEY,
+        "Valkey" if wanted == Some(ServerKind::Valkey) => VALKEY,
         other => return Some(format!("{what} stands in for Redis: figures hold for {other}")),
     };
     let numbers = |version: &str| -> Vec<u32> {
@@ -50,7 +50,7 @@ mod tests {
         ] {
             assert_eq!(warning(what, None, "take another").as_deref(), Some(said));
         }
-        let valkey = |what| warning(what, Some(Server::Valkey), "take another");
+        let valkey = |what| warning(what, Some(ServerKind::Valkey), "take another");
         assert_eq!(valkey("Valkey 9.1.2"), None);
         assert!(valkey("Valkey 8.0.1").is_some_and(|said| said.contains("older than")));
         for what in [

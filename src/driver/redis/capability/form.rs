@@ -24,7 +24,7 @@ pub struct Member {
 }
 
 /// A member as it tells of itself.
-struct Told {
+struct MemberState {
     connection: Connection,
     id: String,
     info: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ struct Told {
 
 /// Whether all of them are one cluster with its slots and replicas; else what is missing.
 pub fn redis_cluster_formed(members: &[Member], shards: Shards) -> Result<(), String> {
-    let told = members.iter().map(|member| Told::by(&member.address));
+    let told = members.iter().map(|member| MemberState::by(&member.address));
     let mut told = told.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
     let missing = form(&mut told, members, shards).map_err(|error| error.to_string())?;
     missing.map_or_else(|| stands(&mut told, members, shards), Err)
@@ -47,7 +47,7 @@ pub fn redis_cluster_stands(address: &str) -> Result<(), String> {
     map.map(drop).map_err(|error| error.to_string())
 }
 
-impl Told {
+impl MemberState {
     fn by(address: &str) -> Result<Self, DriverError> {
         let mut connection = asked(address)?;
         let id = connection.text(&["CLUSTER", "MYID"])?;
@@ -93,7 +93,7 @@ impl Told {
 
 /// Does what is missing next, and says what is.
 fn form(
-    told: &mut [Told],
+    told: &mut [MemberState],
     members: &[Member],
     shards: Shards,
 ) -> Result<Option<String>, DriverError> {
@@ -111,7 +111,7 @@ fn form(
             }
         }
     }
-    let all = |node: &&Told| {
+    let all = |node: &&MemberState| {
         node.is("cluster_known_nodes", ids.len()) && ids.iter().all(|id| node.knows(id))
     };
     let acquainted = told.iter().filter(all).count();
@@ -132,7 +132,7 @@ fn form(
 }
 
 /// Whether every node finds the cluster whole, and every replica follows.
-fn stands(told: &mut [Told], members: &[Member], shards: Shards) -> Result<(), String> {
+fn stands(told: &mut [MemberState], members: &[Member], shards: Shards) -> Result<(), String> {
     for (node, member) in told.iter_mut().zip(members) {
         let well = node.is("cluster_state", "ok")
             && node.is("cluster_slots_ok", SLOTS)

@@ -40,24 +40,24 @@ fn stalled(
     driver: &RedisDriver,
     endpoint: &Endpoint,
     place: ConsumerPlace,
-) -> Result<(Box<dyn RedisConsumer>, Held), DriverError> {
+) -> Result<(Box<dyn RedisConsumer>, StalledLane), DriverError> {
     let connection = driver.joined(endpoint, &place)?;
     let address =
         connection.stream.local_addr().map_err(|cause| endpoint.broken(&cause))?.to_string();
     let (until_ns, keys) = (place.clock.now_ns() + BLOCK_NS, place.keys.clone());
     let mut consumer = driver.primitive.consumer(connection, place);
     consumer.request(until_ns)?;
-    Ok((consumer, Held { control: Connection::open(endpoint)?, address, keys }))
+    Ok((consumer, StalledLane { control: Connection::open(endpoint)?, address, keys }))
 }
 
-struct Held {
+struct StalledLane {
     control: Connection,
     /// Of the connection that is not read.
     address: String,
     keys: Vec<String>,
 }
 
-impl Held {
+impl StalledLane {
     /// What the server keeps under the keys, which `length` counts, or else for the connection.
     fn bytes(&mut self, length: Option<&str>, message: u64) -> Result<u64, DriverError> {
         let Some(command) = length else {

@@ -51,7 +51,7 @@ pub struct LargeCommands {
 
 /// How much of a Redis Cluster one connection of a consumer takes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum ConsumerReach {
     /// Any node hands out what was published at any other.
     Cluster,
     /// Whatever the server has.
@@ -85,8 +85,8 @@ pub trait Primitive: Send + Sync {
         false
     }
     /// How much of a Redis Cluster one connection of a consumer takes from.
-    fn reach(&self) -> Reach {
-        Reach::Slot
+    fn reach(&self) -> ConsumerReach {
+        ConsumerReach::Slot
     }
 
     /// Makes a connection ready to consume what is published from then on. A group that is new

