@@ -269,6 +269,7 @@ impl RedisDriver {
         let map = self.primary.past_proxies()?.slot_map()?;
         let primaries = map.primaries();
         told.insert("shards".to_owned(), primaries.len().to_string());
+        let width = self.keys.len().to_string().len();
         for (index, key) in self.keys.iter().enumerate() {
             let slot = slots::slot(key);
             let primary = map.primary_of(slot);
@@ -276,7 +277,7 @@ impl RedisDriver {
             let shard = shard.map_or("none".to_owned(), |shard| (shard + 1).to_string());
             let address = primary.map_or("nobody", |primary| primary.address.as_str());
             let words = format!("{key}: slot {slot}, shard {shard} ({address})");
-            told.insert(format!("stream {}", index + 1), words);
+            told.insert(format!("stream {:0width$}", index + 1), words);
         }
         Ok(())
     }
