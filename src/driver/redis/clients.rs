@@ -64,13 +64,15 @@ impl RedisDriver {
 
     pub(super) fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
+        let (Some(deadline), Some(patience)) = (load.deadline, request_timeout(load)) else {
+            return self.plain_publisher(load.connections);
+        };
         let rules = RetryRules {
             again: !self.primitive.at_most_once(),
             answers: reply == Reply::On,
             batch: load.batch.max(1),
             deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
+            patience_ns: patience.nanos(),
         };
         let (connections, commands) = (load.connections, self.commands());
         Ok(Box::new(ResilientPublisher::connect(
@@ -80,6 +82,7 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
+            self.switches.for_new_client(),
         )?))
     }
 
@@ -92,11 +95,11 @@ impl RedisDriver {
             let place = self.place(subscription, consumer);
             return self.primitive.library_consumer(&self.primary.find()?, place);
         }
-        let lanes: Result<Vec<Box<dyn RedisConsumer>>, DriverError> = match self.cell.load.deadline
-        {
-            Some(deadline) => {
+        let patience = request_timeout(&self.cell.load);
+        let lanes: Result<Vec<Box<dyn RedisConsumer>>, DriverError> = match patience {
+            Some(patience) => {
                 let lanes = self.consumes_from(subscription, consumer).into_iter();
-                lanes.map(|(primary, place)| self.outliving(primary, place, deadline)).collect()
+                lanes.map(|(primary, place)| self.outliving(primary, place, patience)).collect()
             }
             None => {
                 let lanes = self.plain_lanes(subscription, consumer)?.into_iter();
@@ -149,9 +152,10 @@ impl RedisDriver {
         &self,
         primary: Primary,
         place: ConsumerPlace,
-        deadline: Span,
+        patience: Span,
     ) -> Result<Box<dyn RedisConsumer>, DriverError> {
         let (primitive, clock) = (self.primitive, place.clock);
+        let switches = self.switches.for_new_client();
         let dial = {
             let place = place.clone();
             move |from: &str| {
@@ -165,12 +169,7 @@ impl RedisDriver {
         // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
         // some may come twice.
         let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(
-            inner,
-            reconnect,
-            request_timeout(deadline).nanos(),
-            clock,
-        )))
+        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, patience.nanos(), switches, clock)))
     }
 
     /// To whom a producer leads: one server, or that of each stream.

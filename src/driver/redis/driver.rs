@@ -10,6 +10,7 @@ use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
 use super::load::publisher::RedisPublisher;
 use super::load::resilient::patiently;
+use super::load::switches::Switches;
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::slots;
@@ -54,6 +55,10 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         cell: cell.clone(),
         primitive,
         target,
+        switches: match cell.load.deadline {
+            Some(_) => Switches::listen(&primary.sentinels),
+            None => Switches::default(),
+        },
         primary,
         keys,
         server: OnceLock::new(),
@@ -66,6 +71,8 @@ pub struct RedisDriver {
     pub(super) target: Target,
     /// Who takes the writes; of a Redis Cluster, those of the first stream.
     pub(super) primary: Primary,
+    /// For clients that outlive their connections.
+    pub(super) switches: Switches,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
     /// Read once, by the first who asks while the server answers: a later fault must not change
