@@ -7,6 +7,7 @@ use super::run::{all_there, exe};
 use super::{Outcome, ask, out, say};
 use crate::environment::supply::{self, Found, Supply};
 use crate::model::Software;
+use crate::scenario::ServerKind;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -24,7 +25,7 @@ pub fn fetch(software: &[Fetched]) -> Outcome {
             Fetched::Kafka => Software::Kafka,
             Fetched::Redis => Software::Redis,
         };
-        let place = match supply::look(software, ANSWER)? {
+        let place = match supply::look(software, None, ANSWER)? {
             Supply::Here(found) if !is_stopgap(&found) => found.place,
             Supply::Here(_) => get(software, "a current Redis")?,
             Supply::Absent(offer) => get(software, offer)?,
@@ -36,10 +37,13 @@ pub fn fetch(software: &[Fetched]) -> Outcome {
 
 /// Sees to it, before anything is started, that what these brokers run on is here:
 /// fetches it if that is allowed, or on a yes, or else ends with how to get it.
-pub fn provide(needed: BTreeSet<Software>, allowed: bool) -> Result<(), Failure> {
+pub fn provide(
+    needed: BTreeSet<(Software, Option<ServerKind>)>,
+    allowed: bool,
+) -> Result<(), Failure> {
     let mut missing = Vec::new();
-    for software in needed {
-        let found = match supply::look(software, ANSWER) {
+    for (software, server) in needed {
+        let found = match supply::look(software, server, ANSWER) {
             Ok(found) => found,
             Err(error) => {
                 missing.push(error.into());

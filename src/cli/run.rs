@@ -10,7 +10,6 @@ use super::time_left::TimeLeft;
 use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
-use crate::model::Software;
 use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
@@ -179,8 +178,10 @@ pub fn environment<'a>(
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
     let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
-    let needed: BTreeSet<Software> = labels.map(|(_, config)| config.system.software()).collect();
-    let lacks = needed.iter().filter_map(|software| chosen.environment.lacks(*software));
+    let needed: BTreeSet<_> =
+        labels.map(|(_, config)| (config.system.software(), config.server)).collect();
+    let software: BTreeSet<_> = needed.iter().map(|(software, _)| *software).collect();
+    let lacks = software.into_iter().filter_map(|software| chosen.environment.lacks(software));
     all_there(lacks.map(Failure::from).collect())?;
     if chosen.environment.name() == "native" {
         provide(needed, fetch)?;

@@ -108,7 +108,7 @@ impl System {
                 title: "Redis Pub/Sub",
                 software: Software::Redis,
                 store: MessageStore::Nothing,
-                keys: &[],
+                keys: &["sharded"],
                 style: SystemStyle {
                     color: [0xCC, 0x79, 0xA7],
                     dash: &[2.5, 2.5],

@@ -25,6 +25,9 @@ const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
+/// What librdkafka takes for its `socket.timeout.ms`.
+const LEAST_SILENCE: Span = Span::from_millis(10);
+const LONGEST_SILENCE: Span = Span::from_secs(300);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
@@ -109,6 +112,21 @@ fn rate(load: &Load) -> Check {
     }
 }
 
+/// Two tries fit into a deadline, or there is no second one.
+fn request_timeout(load: &Load) -> Check {
+    let (Some(silence), key) = (load.request_timeout, "load.request-timeout") else {
+        return Ok(());
+    };
+    let Some(deadline) = load.deadline else {
+        let what = "without `load.deadline` each client library waits as it comes";
+        return check(false, key, what, "add `deadline: 30s`, or remove the key");
+    };
+    let most = LONGEST_SILENCE.min(Span(deadline.nanos() / 2));
+    let what =
+        format_args!("not between {LEAST_SILENCE} and {most}, half of `load.deadline` or 5m");
+    check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
+}
+
 pub(super) fn load(load: &Load) -> Check {
     rate(load)?;
     let longest = format_args!("longer than {LONGEST}");
@@ -132,6 +150,7 @@ pub(super) fn load(load: &Load) -> Check {
         "write a duration such as `30s`, or remove the key",
     )?;
     check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
+    request_timeout(load)?;
     let (enough, what) = (
         load.warm_up_limit >= load.warm_up,
         format_args!("it is below `load.warm-up` ({})", load.warm_up),
@@ -247,8 +266,10 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
 /// What needs the system and its load together.
 pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
+    // Shards are counted elsewhere, and know no replicas of a topic.
+    let nodes = if config.cluster.is_some() { 1 } else { config.nodes };
     for (tail, count) in [
-        ("nodes", config.nodes.into()),
+        ("nodes", nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
         ("topic.replicas", config.topic.replicas.into()),
         ("keys", config.keys.into()),
@@ -256,7 +277,6 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     ] {
         some_of_each([(&*key(tail), count)])?;
     }
-    let nodes = config.nodes;
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
@@ -383,6 +403,12 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
         }
         () if load.model == Model::Open && metric == metric::HELD_BY_CONSUMERS => {
             Some("in the open model nobody waits for consumers")
+        }
+        () if metric == metric::REDIRECTED && config.cluster.is_none() => {
+            Some("nothing but a Redis Cluster sends clients elsewhere")
+        }
+        () if metric == metric::REDIRECTED && load.deadline.is_none() => {
+            Some("redirections are followed where `load.deadline` is set")
         }
         () if config.system.store() == MessageStore::Nothing && acked => {
             Some("Pub/Sub acknowledges and keeps nothing")

@@ -2,6 +2,7 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
+use super::shards::{NodeCount, ServerKind, Shards};
 use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -17,7 +18,16 @@ pub struct SystemConfig {
     /// The label whose settings these are: one system under two labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
+    /// Processes that take messages, or may come to.
     pub nodes: u16,
+    /// Redis only: they are a Cluster. Shown as `nodes`, where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Shards>,
+    /// Redis only: whose server; `None` for the one that is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: channels belong to shards.
+    pub sharded: bool,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
     /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
@@ -159,7 +169,11 @@ impl SystemConfig {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
-        let nodes = settings.nodes.unwrap_or(1);
+        let (nodes, cluster) = match settings.nodes {
+            None => (1, None),
+            Some(NodeCount::Count(nodes)) => (nodes, None),
+            Some(NodeCount::Cluster(shards)) => (shards.nodes(), Some(shards)),
+        };
         let replicas = topic.replicas.unwrap_or(1);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
@@ -181,6 +195,9 @@ impl SystemConfig {
             system,
             same_as: None,
             nodes,
+            cluster,
+            server: settings.server,
+            sharded: settings.sharded.unwrap_or(false),
             stock,
             faulted: false,
             proxied: false,
@@ -213,6 +230,11 @@ impl SystemConfig {
     /// Replicas that must confirm a message before it counts as acknowledged.
     pub fn awaited_replicas(&self) -> u16 {
         self.wait.or(self.wait_aof.map(|files| files.replicas)).unwrap_or(0)
+    }
+
+    /// Replicas that a primary has while all is well.
+    pub fn replicas(&self) -> u16 {
+        self.cluster.map_or(self.nodes.saturating_sub(1), |shards| shards.replicas)
     }
 
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at

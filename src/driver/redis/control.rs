@@ -30,6 +30,9 @@ const DECISIVE: &[&str] = &[
     "auto-aof-rewrite-percentage",
     "client-output-buffer-limit",
     "client-query-buffer-limit",
+    "cluster-enabled",
+    "cluster-node-timeout",
+    "cluster-require-full-coverage",
     "databases",
     "hz",
     "io-threads",
@@ -80,6 +83,8 @@ pub struct ServerInfo {
     pub settings: BTreeMap<String, String>,
     /// Whether it is a primary that nobody follows; `None` where it does not tell.
     pub alone: Option<bool>,
+    /// Whether it is a node of a Redis Cluster.
+    pub clustered: bool,
 }
 
 impl ServerInfo {
@@ -108,7 +113,8 @@ impl ServerInfo {
             (None, _) => (if keydb { "KeyDB" } else { "Redis" }, compatible),
         };
         let (name, version, compatible) = (name.into(), version.into(), compatible.into());
-        Self { name, version, compatible, settings, alone }
+        let clustered = field("cluster_enabled") == Some("1");
+        Self { name, version, compatible, settings, alone, clustered }
     }
 
     /// Whether it knows the commands of that version of Redis; one that does not tell is given the
@@ -180,6 +186,9 @@ impl Connection {
             told => told?,
         };
         settings.retain(|name, _| DECISIVE.contains(&name.as_str()));
+        if settings.get("cluster-enabled").is_none_or(|on| on != "yes") {
+            settings.retain(|name, _| !name.starts_with("cluster-"));
+        }
         Ok(ServerInfo::parse(&info, settings))
     }
 
@@ -344,11 +353,11 @@ pub fn describe(
 
 /// What clients try again, and for how long.
 fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
-    let Some(deadline) = cell.load.deadline else {
+    let load = &cell.load;
+    let (Some(deadline), Some(silence)) = (load.deadline, request_timeout(load)) else {
         return "nothing: a lost connection is made again, and what it owed is in doubt".into();
     };
-    let (silence, first, longest) =
-        (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
+    let (first, longest) = (Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = if primitive.at_most_once() {
         "a PUBLISH that was refused or never written, no other"
     } else {

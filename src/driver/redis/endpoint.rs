@@ -4,6 +4,7 @@
 //! The password leaves this module only towards the server: it is in no `Debug`,
 //! no error and no address.
 
+use super::slots;
 use crate::access::{Access, ExposeSecret, Stream, is_path};
 use crate::driver::{DriverError, Outgoing};
 use crate::model::System;
@@ -119,6 +120,17 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Endpoint").field(&self.address).finish()
     }
+}
+
+/// Why something must be tried again, in words that are the same each time: also without the slot
+/// of a redirection.
+pub fn reason(error: &DriverError) -> String {
+    if let DriverError::Refused { cause, .. } | DriverError::Protocol { cause, .. } = error
+        && let Some(redirected) = slots::redirection(cause)
+    {
+        return redirected.into();
+    }
+    error.reason()
 }
 
 #[cfg(test)]

@@ -34,6 +34,14 @@ impl RedisDriver {
         Ok(())
     }
 
+    /// In a stream that is there already, beside those of others.
+    pub(super) fn group(&self, subscription: u16) -> String {
+        match self.cell.config.existing() {
+            Some(_) => format!("{}-g{subscription}", self.target.name),
+            None => format!("g{subscription}"),
+        }
+    }
+
     /// After which entry a consumer begins: after all that is there, unless nobody publishes.
     pub(super) fn first(&self) -> &str {
         if self.cell.load.producers == 0 { "0" } else { "$" }

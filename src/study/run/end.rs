@@ -13,16 +13,16 @@ impl RunningStudy<'_, '_> {
     ) -> Result<FinishedStudy, StudyError> {
         let interrupted = self.interrupted();
         if self.done == 0 && interrupted {
-            return Err(StudyError::Interrupted);
+            return self.without(StudyError::Interrupted);
         }
         let nothing = self.measured == 0 && !interrupted;
         if let Some(error) = self.first_error.take().filter(|_| nothing) {
-            return Err(error);
+            return self.without(error);
         }
         let ended_early = match result {
             Ok(()) => false,
             Err(error) if self.done == 0 || matches!(error, StudyError::Result(_)) => {
-                return Err(error);
+                return self.without(error);
             }
             // Something is kept: say what stopped the rest.
             Err(error) => {
@@ -50,5 +50,14 @@ impl RunningStudy<'_, '_> {
         self.manifest.finished_at = Some(jiff::Timestamp::now().to_string());
         self.folder.write_manifest(&self.manifest)?;
         Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
+    }
+
+    /// Nobody has a use for a run without a cell. That it cannot be deleted does not change how
+    /// this one ended.
+    fn without(self, error: StudyError) -> Result<FinishedStudy, StudyError> {
+        if self.done == 0 {
+            let _ = self.folder.discard();
+        }
+        Err(error)
     }
 }

@@ -90,6 +90,24 @@ impl PopSubscriber {
         self.turn = (self.turn + 1) % keys.len();
         self.asked = Some(asked);
     }
+
+    /// Takes up the answer that is due, if it comes until `patience_ns`.
+    fn answer(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
+        let clock = &self.place.clock;
+        let bare = self.asked == Some(Asked::Bare);
+        let walk = |reply: &[u8]| {
+            if bare { hand_out_bare(reply, clock, sink) } else { hand_out(reply, clock, sink) }
+        };
+        if let Some(found) = self.connection.next(clock, patience_ns, walk)? {
+            self.asked = None;
+            self.vain = if found > 0 { 0 } else { self.vain + 1 };
+        }
+        Ok(())
+    }
 }
 
 /// Walks `[key, [payload…]]` or `[key, payload]`; how many there were.
@@ -153,16 +171,7 @@ impl Subscriber for PopSubscriber {
         if self.asked.is_none() {
             self.ask(until_ns);
         }
-        let (clock, patience) = (&self.place.clock, self.place.patience(until_ns));
-        let bare = self.asked == Some(Asked::Bare);
-        let walk = |reply: &[u8]| {
-            if bare { hand_out_bare(reply, clock, sink) } else { hand_out(reply, clock, sink) }
-        };
-        if let Some(found) = self.connection.next(clock, patience, walk)? {
-            self.asked = None;
-            self.vain = if found > 0 { 0 } else { self.vain + 1 };
-        }
-        Ok(())
+        self.answer(self.place.patience(until_ns), sink)
     }
 
     /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer
@@ -177,6 +186,14 @@ impl RedisConsumer for PopSubscriber {
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
         self.ask(until_ns);
         self.connection.write().map(drop)
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if self.asked.is_some() { self.answer(0, sink) } else { Ok(()) }
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
     }
 
     fn resume(&mut self, connection: Connection) {
@@ -310,6 +327,14 @@ impl ReliableSubscriber {
 }
 
 impl RedisConsumer for ReliableSubscriber {
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        self.take(0, sink).map(drop)
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
+    }
+
     fn resume(&mut self, connection: Connection) {
         self.connection = connection;
         self.due.clear();

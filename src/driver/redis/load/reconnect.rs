@@ -7,6 +7,7 @@
 
 use crate::clock::Clock;
 use crate::driver::DriverError;
+use crate::driver::redis::endpoint::reason;
 use crate::driver::timeouts::Backoff;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl<T: Send + 'static> Reconnect<T> {
                     return Some(made);
                 }
                 Err(RecvTimeoutError::Timeout) => return None,
-                Ok(Err(error)) => error.reason(),
+                Ok(Err(error)) => reason(&error),
                 Err(RecvTimeoutError::Disconnected) => "no thread to connect on".into(),
             };
             self.under_way = None;

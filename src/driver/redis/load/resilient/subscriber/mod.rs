@@ -7,9 +7,12 @@
 //! of it. `receive` keeps its time, whatever state the connection is in.
 
 use crate::clock::Clock;
+use crate::driver::redis::endpoint::reason;
 use crate::driver::redis::load::RedisConsumer;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::reconnect::{Reconnect, Retries};
+use crate::driver::redis::load::resilient::SWITCHED;
+use crate::driver::redis::load::switches::Switches;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use std::collections::BTreeMap;
 
@@ -26,6 +29,7 @@ pub struct ResilientSubscriber {
     /// When a message last came, or was last asked for a sign of life.
     quiet_ns: u64,
     retries: Retries,
+    switches: Switches,
     clock: Clock,
 }
 
@@ -35,6 +39,7 @@ impl ResilientSubscriber {
         inner: Box<dyn RedisConsumer>,
         reconnect: Reconnect<Connection>,
         patience_ns: u64,
+        switches: Switches,
         clock: Clock,
     ) -> Self {
         let now_ns = clock.now_ns();
@@ -47,6 +52,7 @@ impl ResilientSubscriber {
             paid_ns: now_ns,
             quiet_ns: now_ns,
             retries,
+            switches,
             clock,
         }
     }
@@ -55,6 +61,20 @@ impl ResilientSubscriber {
         self.connected = false;
         *self.retries.entry(why.clone()).or_default() += 1;
         self.reconnect.begin(self.clock.now_ns(), why);
+    }
+
+    /// Whether there is a connection, made again by `until_ns` where it was lost.
+    fn reconnected(&mut self, until_ns: u64) -> bool {
+        if self.switches.news() && self.connected {
+            self.lose(SWITCHED.to_owned());
+        }
+        if !self.connected
+            && let Some(connection) = self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
+        {
+            Reconnect::<Connection>::count(&mut self.retries);
+            self.resume(connection);
+        }
+        self.connected
     }
 
     /// Asks a quiet server and gives up a silent one.
@@ -86,16 +106,8 @@ impl Subscriber for ResilientSubscriber {
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
         loop {
-            if !self.connected {
-                let Some(connection) =
-                    self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
-                else {
-                    return Ok(());
-                };
-                Reconnect::<Connection>::count(&mut self.retries);
-                self.inner.resume(connection);
-                (self.connected, self.paid_ns, self.quiet_ns) =
-                    (true, self.clock.now_ns(), self.clock.now_ns());
+            if !self.reconnected(until_ns) {
+                return Ok(());
             }
             let mut delivered = false;
             let received = self.inner.receive(until_ns, &mut |incoming| {
@@ -103,7 +115,7 @@ impl Subscriber for ResilientSubscriber {
                 sink(incoming);
             });
             if let Err(error) = received.and_then(|()| self.watch(delivered)) {
-                self.lose(error.reason());
+                self.lose(reason(&error));
             }
             if delivered || self.connected || self.clock.now_ns() >= until_ns {
                 return Ok(());
@@ -118,6 +130,55 @@ impl Subscriber for ResilientSubscriber {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         self.retries.clone()
+    }
+}
+
+/// As one lane of several: what goes wrong with it is its own affair here too.
+impl RedisConsumer for ResilientSubscriber {
+    fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        if self.connected
+            && let Err(error) = self.inner.request(until_ns)
+        {
+            self.lose(reason(&error));
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if !self.reconnected(0) {
+            return Ok(());
+        }
+        let mut delivered = false;
+        let taken = self.inner.take_up(&mut |incoming| {
+            delivered = true;
+            sink(incoming);
+        });
+        if let Err(error) = taken.and_then(|()| self.watch(delivered)) {
+            self.lose(reason(&error));
+        }
+        Ok(())
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        self.inner.watched().filter(|_| self.connected)
+    }
+
+    fn look(&mut self) {
+        if self.connected
+            && let Err(error) = self.watch(false)
+        {
+            self.lose(reason(&error));
+        }
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        self.inner.resume(connection);
+        let now_ns = self.clock.now_ns();
+        (self.connected, self.paid_ns, self.quiet_ns) = (true, now_ns, now_ns);
+    }
+
+    fn is_owed(&self) -> bool {
+        self.connected && self.inner.is_owed()
     }
 }
 
