@@ -267,7 +267,8 @@ impl SystemConfig {
         if let Some(name) = self.existing() {
             return Some(format!("`{name}`, and brokers that are started here are empty"));
         }
-        if !matches!(nodes, 1 | 3) {
+        // Of a Redis Cluster as many as it takes are started.
+        if self.cluster.is_none() && !matches!(nodes, 1 | 3) {
             return Some(format!(
                 "`nodes: {nodes}`, and brokers are started here with 1 node or with 3"
             ));
