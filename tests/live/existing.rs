@@ -19,7 +19,8 @@ use std::time::Duration;
 fn scenario(systems: &str, load: &str) -> String {
     format!(
         "schema: 1\nname: existing\nquestion: What can my topic do?\nrepeat-spoilt: 0\n\
-         systems: {systems}\nload: {{warm-up: 1s, warm-up-limit: 2s, broker-warm-up: 0s, floor: false, {load}}}\n\
+         systems: {systems}\nload: {{warm-up: 1s, warm-up-limit: 2s, broker-warm-up: \
+         0s, floor: false, {load}}}\n\
          message: {{size: 100B}}\n"
     )
 }
