@@ -17,7 +17,7 @@ mod targets;
 mod tls;
 mod words;
 
-pub use dial::AccessError;
+pub use dial::{AccessError, is_path};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::Stream;
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
@@ -29,7 +29,11 @@ use std::sync::Arc;
 /// The way to the brokers of one target. The default is that of brokers that we start: this
 /// machine, in the clear.
 #[derive(Clone, Debug, Default)]
-pub struct Access(Option<Arc<Terms>>);
+pub struct Access {
+    terms: Option<Arc<Terms>>,
+    /// Nobody logs in.
+    bare: bool,
+}
 
 /// What a target's owner says of it.
 #[derive(Debug, Default)]
@@ -76,33 +80,40 @@ impl Mechanism {
 
 impl From<Terms> for Access {
     fn from(terms: Terms) -> Self {
-        Self(Some(Arc::new(terms)))
+        Self { terms: Some(Arc::new(terms)), bare: false }
     }
 }
 
 impl Access {
     /// Whether it leads to brokers that we started ourselves.
     pub fn is_ours(&self) -> bool {
-        self.0.is_none()
+        self.terms.is_none()
+    }
+
+    /// The same way without login and database, which those do not have who only tell where others
+    /// are.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { bare: true, ..self.clone() }
     }
 
     pub fn remote(&self) -> bool {
-        self.0.as_ref().is_some_and(|terms| terms.remote)
+        self.terms.as_ref().is_some_and(|terms| terms.remote)
     }
 
     pub fn tls(&self) -> Option<&Tls> {
-        self.0.as_ref()?.tls.as_ref()
+        self.terms.as_ref()?.tls.as_ref()
     }
 
     pub fn login(&self) -> Option<&Login> {
-        self.0.as_ref()?.login.as_ref()
+        self.terms.as_ref().filter(|_| !self.bare)?.login.as_ref()
     }
 
     pub fn database(&self) -> u32 {
-        self.0.as_ref().map_or(0, |terms| terms.database)
+        self.terms.as_ref().filter(|_| !self.bare).map_or(0, |terms| terms.database)
     }
 
     pub fn client(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter().flat_map(|terms| &terms.client)
+        self.terms.iter().flat_map(|terms| &terms.client)
     }
 }

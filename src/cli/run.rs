@@ -14,7 +14,7 @@ use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
 use crate::study::{self, Study};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -177,11 +177,26 @@ pub fn environment<'a>(
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
+    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
+    let needed: BTreeSet<_> =
+        labels.map(|(_, config)| (config.system.software(), config.server)).collect();
+    let software: BTreeSet<_> = needed.iter().map(|(software, _)| *software).collect();
+    let lacks = software.into_iter().filter_map(|software| chosen.environment.lacks(software));
+    all_there(lacks.map(Failure::from).collect())?;
     if chosen.environment.name() == "native" {
-        provide(scenarios, fetch)?;
+        provide(needed, fetch)?;
     }
     let environment = Box::new(BrokerCache::over(chosen.environment));
     Ok(Chosen { environment, ..chosen })
+}
+
+/// What is missing is told before anything is started, all of it at once.
+pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
+    let told = missing.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>();
+    match missing.first() {
+        Some(first) => Err(Failure::new(first.code, told.join("\n"))),
+        None => Ok(()),
+    }
 }
 
 /// Brokers that run already, where the flags name them.

@@ -36,9 +36,13 @@ fn once(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, Ce
     short.load.duration = Span::from_secs(1);
     short.load.drain = Span::from_secs(1);
     short.load.audit = false;
+    // The reflector is one server.
+    (short.config.cluster, short.config.sharded) = (None, false);
     // What the application does is no part of the path.
     short.load.work = Span::default();
     short.load.messages = None;
+    // A reflector has nothing that is there already.
+    (short.config.topic.name, short.config.stream) = (None, None);
     // Enough for a 99th percentile; below that rate the path costs the same.
     short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
     let target = Target {

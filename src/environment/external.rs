@@ -7,13 +7,14 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
-use super::watch::{Alarm, LivenessWatch};
-use super::{Broker, Environment, EnvironmentError, storage};
+use super::watch::{LivenessWatch, Round};
+use super::{Broker, Environment, EnvironmentError, NodeOutage, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
-use crate::driver;
+use crate::driver::{self, Routes};
 use crate::model::Software;
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
+use crate::units::Span;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use std::time::Duration;
 /// How often brokers are asked again while they are loaded: a handshake and a login cost them
 /// something.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The same where outages are to be outlived and told: no more than so late.
+const SOON: Duration = Duration::from_millis(200);
 /// More nodes than this are none of a cluster that is loaded from one machine.
 const MOST_NODES: usize = 1000;
 
@@ -43,7 +46,32 @@ impl External {
 
     /// Asks every broker whether it answers and lets us in.
     pub fn ask(&self, software: Software) -> Result<Answered, EnvironmentError> {
-        Asker { software, reach: self.reach(software)? }.ask_all()
+        self.asker(software)?.ask_all()
+    }
+
+    /// Where Sentinels are given, they are asked for their primary.
+    fn asker(&self, software: Software) -> Result<Asker, EnvironmentError> {
+        let (reach, routes) = (self.reach(software)?, Routes::default());
+        if software != Software::Redis {
+            return Ok(Asker { software, reach, routes });
+        }
+        let Reach { addresses, access, primary } = &reach;
+        let refused = |why: &str| {
+            let at = addresses.join(", ");
+            EnvironmentError::Refused(format!("the Sentinels at {at} cannot be used: {why}"))
+        };
+        match driver::watched(addresses, primary.as_deref(), access) {
+            Ok(Some((name, at))) => {
+                let routes = Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
+                Ok(Asker { software, reach: Reach { addresses: vec![at], ..reach }, routes })
+            }
+            Err(why) if primary.is_some() || why.contains("Sentinel") => Err(refused(&why)),
+            Ok(None) if primary.is_some() => {
+                Err(refused("what answers there is no Sentinel; leave `primary` out"))
+            }
+            // Whatever is wrong with a server is told by asking it as its clients do.
+            Ok(None) | Err(_) => Ok(Asker { software, reach, routes }),
+        }
     }
 
     fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
@@ -61,7 +89,10 @@ impl External {
         let missing = || {
             EnvironmentError::missing(
                 what,
-                format!("{remedy}, or describe it in a file for --targets"),
+                format!(
+                    "{remedy}, describe it in a file for --targets, or leave its systems out with \
+                     --system"
+                ),
             )
         };
         reach.clone().ok_or_else(missing)
@@ -85,19 +116,19 @@ impl Environment for External {
             .to_owned()
     }
 
+    fn lacks(&self, software: Software) -> Option<EnvironmentError> {
+        self.reach(software).err()
+    }
+
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        let software = config.system.software();
-        let asker = Asker { software, reach: self.reach(software)? };
+        let asker = self.asker(config.system.software())?;
         asker.ask_all()?;
         self.storage = asker.storage();
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
-        let again = asker.clone();
-        Ok(Box::new(ExternalBroker {
-            asker,
-            watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
-        }))
+        let watch = asker.watch(None);
+        Ok(Box::new(ExternalBroker { asker, watch }))
     }
 
     fn storage(&self) -> Option<Storage> {
@@ -137,12 +168,14 @@ pub struct Answered {
 struct Asker {
     software: Software,
     reach: Reach,
+    /// To the Sentinels, where there are any.
+    routes: Routes,
 }
 
 impl Asker {
     /// Under the data of the first broker, where it is one of this machine.
     fn storage(&self) -> Option<Storage> {
-        let Reach { addresses, access } = &self.reach;
+        let Reach { addresses, access, .. } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
     }
@@ -202,29 +235,65 @@ impl Asker {
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
     }
 
-    /// Under load: every address of the user's still answers, and where it sends clients to by now
-    /// is where they may go. librdkafka follows by itself, so this comes after the fact, and is
-    /// then the end of the run.
-    fn ask_again(&self) -> Result<(), Alarm> {
-        let mut judged = BTreeSet::new();
-        for address in &self.reach.addresses {
-            for advertised in self.ping(address).map_err(Alarm::Silent)? {
-                if judged.contains(&advertised) {
-                    continue;
-                }
-                self.reach.access.permit(&advertised).map_err(|cause| {
-                    let error = self.sent_on(address, &advertised, &cause);
-                    match cause {
-                        AccessError::Remote(_) | AccessError::InTheClear(_) => {
-                            Alarm::Forbidden(error)
-                        }
-                        _ => Alarm::Silent(error),
-                    }
-                })?;
-                judged.insert(advertised);
-            }
+    /// Under load: which of the user's addresses still answer, and whether where they send clients
+    /// to by now is where those may go. librdkafka follows by itself, so this comes after the fact,
+    /// and is then the end of the run.
+    fn ask_again(&self) -> Round {
+        if let Some(name) = &self.routes.primary {
+            return self.ask_sentinels(name);
         }
-        Ok(())
+        let (mut judged, mut round) = (BTreeSet::new(), Round::default());
+        for address in &self.reach.addresses {
+            let mut answer = Ok(());
+            match self.ping(address) {
+                Err(error) => answer = Err(error),
+                Ok(told) => {
+                    for advertised in told {
+                        if !judged.insert(advertised.clone()) {
+                            continue;
+                        }
+                        let Err(cause) = self.reach.access.permit(&advertised) else { continue };
+                        let error = self.sent_on(address, &advertised, &cause);
+                        match cause {
+                            AccessError::Remote(_) | AccessError::InTheClear(_) => {
+                                round.forbidden = Some(error);
+                            }
+                            _ => answer = Err(error),
+                        }
+                    }
+                }
+            }
+            round.nodes.push((address.clone(), answer));
+        }
+        round
+    }
+
+    /// The same of whoever the Sentinels name as the primary by now.
+    fn ask_sentinels(&self, name: &str) -> Round {
+        let Reach { access, .. } = &self.reach;
+        let mut forbidden = None;
+        let found = driver::watched(&self.routes.sentinels, Some(name), access);
+        let answer = match found.map(|found| found.map(|(_, address)| address)) {
+            Err(why) => Err(EnvironmentError::Refused(format!("the Sentinels: {why}"))),
+            Ok(None) => Err(EnvironmentError::Refused("the Sentinels are none any more".into())),
+            Ok(Some(address)) => {
+                if let Err(cause @ (AccessError::Remote(_) | AccessError::InTheClear(_))) =
+                    access.permit(&address)
+                {
+                    forbidden = Some(self.sent_on(name, &address, cause));
+                }
+                self.ping(&address).map(drop)
+            }
+        };
+        Round { nodes: vec![(format!("the primary of {name}"), answer)], forbidden }
+    }
+
+    /// Asked again from now on. With a deadline, nobody need answer for so long.
+    fn watch(&self, deadline: Option<Span>) -> LivenessWatch {
+        let again = self.clone();
+        let every = if deadline.is_some() { SOON } else { AGAIN };
+        let patience = Duration::from_nanos(deadline.map_or(0, Span::nanos));
+        LivenessWatch::new(every, patience, move || again.ask_again())
     }
 }
 
@@ -242,12 +311,24 @@ impl Broker for ExternalBroker {
         self.asker.reach.addresses.clone()
     }
 
+    fn routes(&self) -> Routes {
+        self.asker.routes.clone()
+    }
+
     fn access(&self) -> Access {
         self.asker.reach.access.clone()
     }
 
     fn check(&mut self) -> Result<(), EnvironmentError> {
         self.watch.look()
+    }
+
+    fn outlive(&mut self, deadline: Option<Span>) {
+        self.watch = self.asker.watch(deadline);
+    }
+
+    fn outages(&self) -> Vec<NodeOutage> {
+        self.watch.outages()
     }
 
     /// Leaves it running: it is not ours.
@@ -257,114 +338,4 @@ impl Broker for ExternalBroker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::{Around, targets_from_flags};
-    use crate::model::System;
-
-    fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
-        let around = Around { remote, variable: &|_| Some("s3cret-sentinel".into()) };
-        External::new(targets_from_flags(kafka, redis, &around).unwrap())
-    }
-
-    fn refused(mut external: External, system: System) -> String {
-        let error = external.start(&SystemConfig::defaults(system)).err().unwrap();
-        let shown = format!("{error} {error:?} {external:?}");
-        assert!(!shown.contains("s3cret"), "{shown}");
-        error.to_string()
-    }
-
-    #[test]
-    fn what_is_not_given_or_does_not_answer_is_said() {
-        let none = refused(external(None, None, false), System::Kafka);
-        assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
-        let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
-        assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
-        let dead = refused(
-            external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false),
-            System::RedisLists,
-        );
-        assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
-    }
-
-    #[test]
-    fn strangers_are_not_even_asked() {
-        for (kafka, redis, system) in [
-            (Some("192.0.2.1:9092"), None, System::Kafka),
-            (None, Some("redis://192.0.2.1"), System::RedisLists),
-            (None, Some("redis://0.0.0.0:1"), System::RedisLists),
-        ] {
-            let far = refused(external(kafka, redis, false), system);
-            assert!(far.contains("--allow-remote") && far.contains("not on this machine"), "{far}");
-        }
-        let clear =
-            refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
-        assert!(clear.contains("in the clear"), "{clear}");
-    }
-
-    /// A broker that answers every Metadata request with these nodes.
-    fn telling(nodes: &[&str]) -> String {
-        use std::io::{Read, Write};
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let near = listener.local_addr().unwrap();
-        // Metadata 7: throttled, brokers in no rack, no cluster, controller 1, no topic.
-        let mut answer = b"\0\0\0\x01\0\0\0\0".to_vec();
-        answer.extend((nodes.len() as u32).to_be_bytes());
-        for node in nodes {
-            let node = if node.is_empty() { "127.0.0.1" } else { *node };
-            answer.extend(b"\0\0\0\x01");
-            answer.extend((node.len() as u16).to_be_bytes());
-            answer.extend(node.as_bytes());
-            answer.extend(u32::from(near.port()).to_be_bytes());
-            answer.extend(b"\xff\xff");
-        }
-        answer.extend(b"\xff\xff\0\0\0\x01\0\0\0\0");
-        let length = (answer.len() as u32).to_be_bytes();
-        answer.splice(0..0, length);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.read(&mut [0; 256]);
-                let _ = stream.write_all(&answer);
-                let _ = stream.read(&mut [0; 256]);
-            }
-        });
-        near.to_string()
-    }
-
-    fn asker(address: &str) -> Asker {
-        let reach = external(Some(address), None, false).reach(Software::Kafka).unwrap();
-        Asker { software: Software::Kafka, reach }
-    }
-
-    /// The first broker is near and answers; the one that it names is not near.
-    #[test]
-    fn where_a_broker_sends_its_clients_is_judged_too() {
-        let near = telling(&["", "192.0.2.1"]);
-        let far = refused(external(Some(&near), None, false), System::Kafka);
-        let advertised = format!("{near} answers, but sends clients to 192.0.2.1:");
-        for words in [&advertised, "--allow-remote", "advertised"] {
-            assert!(far.contains(words), "{far}");
-        }
-        assert!(matches!(
-            asker(&near).ask_again(),
-            Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)
-        ));
-        assert!(asker(&telling(&["", ""])).ask_again().is_ok());
-        assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
-        assert!(matches!(
-            asker(&telling(&["no-such-host.invalid"])).ask_again(),
-            Err(Alarm::Silent(_))
-        ));
-    }
-
-    #[test]
-    fn an_address_is_judged_as_it_is_told_and_so_are_only_so_many() {
-        let dirty =
-            refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
-        assert!(dirty.contains("sends clients to what is no address"), "{dirty}");
-        let many =
-            refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
-        assert!(many.contains("names 1001 brokers"), "{many}");
-        assert!(asker(&telling(&[""; MOST_NODES])).ask_all().is_ok());
-    }
-}
+mod tests;

@@ -38,12 +38,15 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
-use crate::fault::proxy::Proxy;
+use crate::fault::proxy::{Condition, ConditionChange, Proxy, ProxyError};
 use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
+use crate::units::Span;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Why a broker is not available, in words for the user with a remedy. Exit code 3.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -129,6 +132,17 @@ pub struct NodeInfo {
     pub restart: Option<Restart>,
 }
 
+/// A node that went away, and perhaps came back, by somebody else's hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeOutage {
+    /// By its address.
+    pub node: String,
+    /// When it last answered before, or was first asked.
+    pub from: Instant,
+    /// When it answered again.
+    pub to: Option<Instant>,
+}
+
 /// What can be done to one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeAction {
@@ -172,6 +186,13 @@ pub trait Broker: Send {
     }
     /// An error as soon as a node is gone that nobody took away.
     fn check(&mut self) -> Result<(), EnvironmentError>;
+    /// For how long clients go on from now on while nobody answers, and so does whoever watches:
+    /// fail-overs and restarts by somebody else's hand are then no death to [`Broker::check`].
+    fn outlive(&mut self, _: Option<Span>) {}
+    /// Nodes that went away since then by somebody else's hand; empty where that is a death.
+    fn outages(&self) -> Vec<NodeOutage> {
+        Vec::new()
+    }
     /// Last `lines` lines of the broker's log; empty where there is none that we could read.
     fn log_tail(&self, _lines: usize) -> String {
         String::new()
@@ -201,6 +222,31 @@ pub trait Broker: Send {
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError>;
 }
 
+/// A way between a node and another through a fault proxy of ours.
+pub struct PeerLink<'a> {
+    pub proxy: &'a Proxy,
+    /// Whose connections are meant, where others go the same way; `None`: all.
+    pub only: Option<IpAddr>,
+}
+
+impl PeerLink<'_> {
+    /// Nothing passes and nobody is told, as behind a cut cable. How many connections that met; of
+    /// a way that others go too that is not known, and none is told.
+    pub fn cut(&self) -> Result<ConditionChange, ProxyError> {
+        match self.only {
+            None => self.proxy.apply(Condition::Stall),
+            Some(source) => {
+                let change = self.proxy.stall_from(source)?;
+                Ok(ConditionChange { connections: 0, ..change })
+            }
+        }
+    }
+
+    pub fn mend(&self) -> Result<ConditionChange, ProxyError> {
+        self.proxy.revert()
+    }
+}
+
 /// A broker whose processes, links and disks are ours to break.
 pub trait FaultableBroker {
     /// Its processes, in a fixed order.
@@ -213,9 +259,9 @@ pub trait FaultableBroker {
     fn restart(&mut self) -> Result<(), EnvironmentError>;
     /// The fault proxy between clients and a node; `None` where they reach it straight.
     fn proxy(&self, index: usize) -> Option<&Proxy>;
-    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot
-    /// be cut off.
-    fn links(&self, index: usize) -> Vec<&Proxy>;
+    /// Every way between a node and the others, whoever connects; empty where they cannot be cut
+    /// off.
+    fn links(&self, index: usize) -> Vec<PeerLink<'_>>;
     /// The power of these nodes fails at once: killed together (SIGKILL), and what was not on disk
     /// is cut off their data. They stay down until [`FaultableBroker::restart`].
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError>;
@@ -236,6 +282,10 @@ pub trait Environment {
     /// Network path between harness and broker, in words; with what it costs, once a broker has
     /// been started.
     fn network_path(&self) -> String;
+    /// Why there can be no broker of this software here, known before anything is started.
+    fn lacks(&self, _: Software) -> Option<EnvironmentError> {
+        None
+    }
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no
     /// data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;

@@ -108,7 +108,7 @@ impl System {
                 title: "Redis Pub/Sub",
                 software: Software::Redis,
                 store: MessageStore::Nothing,
-                keys: &[],
+                keys: &["sharded"],
                 style: SystemStyle {
                     color: [0xCC, 0x79, 0xA7],
                     dash: &[2.5, 2.5],
@@ -120,7 +120,7 @@ impl System {
                 title: "Redis Streams",
                 software: Software::Redis,
                 store: MessageStore::PendingLog,
-                keys: &["maxlen", "consume.batch", "wait"],
+                keys: &["stream", "maxlen", "consume.batch", "wait"],
                 style: SystemStyle {
                     color: [0xD5, 0x5E, 0x00],
                     dash: &[9.0, 3.0],

@@ -56,6 +56,9 @@ pub struct CellId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
     pub nodes: u16,
+    /// Of a Redis Cluster, over which the nodes are spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u16>,
     /// The matrix point, such as `load.rate=1k/s`.
     pub cell: String,
     /// Counted from 1.
@@ -378,12 +381,15 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The kind of one that nobody injected: a node was away by somebody else's hand.
+    pub const OUTAGE: &str = "outage";
+
     /// Not applied, or not taken back.
     pub fn failed(&self) -> bool {
         self.not_applied.is_some() || self.not_healed.is_some()
     }
 
-    /// `None` of a kind of another version.
+    /// `None` of an outage, and of a kind of another version.
     pub fn fault_kind(&self) -> Option<FaultKind> {
         FaultKind::from_name(&self.kind)
     }

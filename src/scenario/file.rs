@@ -8,6 +8,7 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
+use super::shards::{NodeCount, ServerKind};
 use super::system::{ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
@@ -111,9 +112,13 @@ pub(super) struct Settings {
     /// two differ by is no difference, and the margin of every ratio of the study.
     pub same_as: Option<String>,
     /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three
-    /// Sentinels beside them.
-    #[schemars(range(min = 1))]
-    pub nodes: Option<u16>,
+    /// Sentinels beside them; `{shards: 3, replicas: 1}` is a Redis Cluster.
+    pub nodes: Option<NodeCount>,
+    /// Redis only: whose server, `redis` or `valkey`; the one that is found where it is missing.
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: SPUBLISH and SSUBSCRIBE, which a Redis Cluster keeps inside the shard of
+    /// the channel's slot.
+    pub sharded: Option<bool>,
     /// As it comes: what the harness would set by itself is left at the defaults of broker and
     /// client (snapshots of Redis stay on; librdkafka's limits in flight, batches and waits are its
     /// own). Settings below this label still count.
@@ -138,6 +143,9 @@ pub(super) struct Settings {
     /// Redis only: how many channels, streams or lists the load is spread over.
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,
+    /// Redis Streams only: a stream that is there already, of a server that runs already. It is
+    /// neither made nor deleted nor trimmed.
+    pub stream: Option<String>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
     #[schemars(schema_with = "max_len")]
     pub maxlen: Option<MaxLen>,
@@ -158,6 +166,9 @@ pub(super) struct Settings {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct TopicKeys {
+    /// One that is there already, of brokers that run already: it is neither made nor deleted, and
+    /// the load uses so many of its partitions.
+    pub name: Option<String>,
     #[schemars(range(min = 1))]
     pub partitions: Option<u16>,
     /// Copies of each partition (replication factor).

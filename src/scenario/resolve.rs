@@ -4,10 +4,11 @@
 use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::cluster_check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys};
+use super::dotted::{flat, load_keys, system_keys};
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -15,6 +16,7 @@ use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
+use super::one_side_check;
 use super::settings;
 use super::source;
 use super::system::SystemConfig;
@@ -203,13 +205,16 @@ fn cells_at(
     for load in &loads {
         check::load(load)?;
         check::message(&message, load)?;
+        one_side_check::load(load, experiment.as_ref(), base.guarantee)?;
     }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
+        one_side_check::system(label, config, &load, experiment.as_ref())?;
         check::library(label, config, &load, experiment.as_ref())?;
+        cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
     }
@@ -298,7 +303,8 @@ fn head(
     let (thresholds, dropped): (Vec<_>, Vec<_>) =
         rules.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
-    let primary = file.primary.as_deref().unwrap_or(default_primary(model));
+    let received = file.load.as_ref().is_none_or(|load| load.subscriptions != Some(0));
+    let primary = file.primary.as_deref().unwrap_or(default_primary(model, received));
     let primary =
         measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
     Ok(Scenario {
@@ -356,7 +362,7 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
     for (label, config) in &scenario.systems {
         let title = scenario.titles.get(label);
         rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
-        let of_system = flat(&format!("systems.{label}"), config);
+        let of_system = system_keys(label, config);
         let again = config.same_as.is_some();
         let understood = |key: &str| match &segments(key)[2..] {
             ["same-as"] => true,

@@ -26,6 +26,13 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
             "`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`",
         ),
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
+        ["nodes", _] if kafka => {
+            Err("shards belong to a Redis Cluster; for Kafka, `topic.partitions` spreads the load")
+        }
+        ["server"] if kafka => Err("`server` chooses between Redis and Valkey"),
+        ["sharded"] if !system.has_key("sharded") => {
+            Err("only Redis Pub/Sub has sharded channels; streams and lists have a shard anyway")
+        }
         ["keys"] if kafka => {
             Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load")
         }
@@ -38,6 +45,10 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ),
         ["wait" | "wait-aof", ..] if !system.has_key("wait") => {
             Err("Pub/Sub keeps nothing that a replica could confirm")
+        }
+        ["stream"] if kafka => Err("`stream` is one of Redis; of Kafka write `topic: {name: …}`"),
+        ["stream"] if !system.has_key("stream") => {
+            Err("only Redis Streams has streams that may be there already")
         }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
@@ -89,7 +100,8 @@ const NOT_FOR_REDIS: &[&str] = &[
     "dir dbfilename appendfilename appenddirname include loadmodule*",
     "aclfile user requirepass masterauth masteruser primaryauth primaryuser",
     "rename-command enable-*",
-    "replicaof slaveof replica-announce* slave-announce* cluster-*",
+    "replicaof slaveof replica-announce* slave-announce*",
+    "cluster-enabled cluster-config-file cluster-port cluster-announce* cluster-preferred-*",
     "crash-* ignore-warnings",
 ];
 

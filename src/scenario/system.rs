@@ -2,6 +2,7 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
+use super::shards::{NodeCount, ServerKind, Shards};
 use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -17,7 +18,16 @@ pub struct SystemConfig {
     /// The label whose settings these are: one system under two labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
+    /// Processes that take messages, or may come to.
     pub nodes: u16,
+    /// Redis only: they are a Cluster. Shown as `nodes`, where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Shards>,
+    /// Redis only: whose server; `None` for the one that is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: channels belong to shards.
+    pub sharded: bool,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
     /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
@@ -37,6 +47,9 @@ pub struct SystemConfig {
     pub client: BTreeMap<String, String>,
     pub heap: Bytes,
     pub keys: u16,
+    /// Redis Streams only: of one that is there already and not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
     pub maxlen: Option<u64>,
     pub reply: Reply,
@@ -74,7 +87,10 @@ impl ClientLibrary {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Topic {
-    /// Partitions of the topic.
+    /// Of one that is there already and not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Partitions of the topic; of one that is there already those that are written to.
     pub partitions: u16,
     /// Copies of each partition (replication factor).
     pub replicas: u16,
@@ -153,7 +169,11 @@ impl SystemConfig {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
-        let nodes = settings.nodes.unwrap_or(1);
+        let (nodes, cluster) = match settings.nodes {
+            None => (1, None),
+            Some(NodeCount::Count(nodes)) => (nodes, None),
+            Some(NodeCount::Cluster(shards)) => (shards.nodes(), Some(shards)),
+        };
         let replicas = topic.replicas.unwrap_or(1);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
@@ -168,21 +188,27 @@ impl SystemConfig {
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
         let heap = Bytes(if nodes > 1 { 1 << 29 } else { 1 << 30 });
         let stock = settings.stock.unwrap_or(false);
-        let maxlen = (system.has_key("maxlen") && !stock).then_some(1_000_000);
+        let trims = system.has_key("maxlen") && !stock && settings.stream.is_none();
+        let maxlen = trims.then_some(1_000_000);
+        let (name, partitions) = (topic.name.clone(), topic.partitions.unwrap_or(1));
         Self {
             system,
             same_as: None,
             nodes,
+            cluster,
+            server: settings.server,
+            sharded: settings.sharded.unwrap_or(false),
             stock,
             faulted: false,
             proxied: false,
             preloaded: false,
             broker: settings.broker.clone(),
             sentinel: settings.sentinel.clone(),
-            topic: Topic { partitions: topic.partitions.unwrap_or(1), replicas, config },
+            topic: Topic { name, partitions, replicas, config },
             client,
             heap: settings.heap.unwrap_or(heap),
             keys: settings.keys.unwrap_or(1),
+            stream: settings.stream.clone(),
             maxlen: settings.maxlen.map_or(maxlen, |maxlen| maxlen.0),
             reply: settings.reply.unwrap_or(Reply::On),
             wait: settings.wait,
@@ -206,6 +232,11 @@ impl SystemConfig {
         self.wait.or(self.wait_aof.map(|files| files.replicas)).unwrap_or(0)
     }
 
+    /// Replicas that a primary has while all is well.
+    pub fn replicas(&self) -> u16 {
+        self.cluster.map_or(self.nodes.saturating_sub(1), |shards| shards.replicas)
+    }
+
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at
     /// librdkafka's default.
     pub fn acks(&self) -> Option<&str> {
@@ -223,6 +254,28 @@ impl SystemConfig {
             }
             _ => 0.0,
         }
+    }
+
+    /// The topic or stream that is there already: nothing of it is made, deleted or trimmed.
+    pub fn existing(&self) -> Option<&str> {
+        self.topic.name.as_deref().or(self.stream.as_deref())
+    }
+
+    /// Why no such brokers can be started here; those that run already are as many as they are.
+    pub fn only_elsewhere(&self) -> Option<String> {
+        let (nodes, copies) = (self.nodes, self.topic.replicas);
+        if let Some(name) = self.existing() {
+            return Some(format!("`{name}`, and brokers that are started here are empty"));
+        }
+        // Of a Redis Cluster as many as it takes are started.
+        if self.cluster.is_none() && !matches!(nodes, 1 | 3) {
+            return Some(format!(
+                "`nodes: {nodes}`, and brokers are started here with 1 node or with 3"
+            ));
+        }
+        (copies > nodes).then(|| {
+            format!("`topic.replicas: {copies}`, more copies than the brokers have nodes ({nodes})")
+        })
     }
 
     /// Partitions, channels, streams or lists that one connection spreads its messages over.

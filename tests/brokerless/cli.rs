@@ -49,6 +49,14 @@ fn help_names_every_command_and_every_exit_code() {
     assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
 }
 
+/// Nothing answers at the address that is given: nobody has asked there yet.
+#[test]
+fn an_address_that_is_missing_is_told_before_anything_is_started() {
+    let text = ends_with(3, &["run", "latency", "--profile", "quick", "--kafka", "127.0.0.1:1"]);
+    assert_names(&text, &["the address of Redis not found", "--redis", "--system"]);
+    assert!(!text.contains("127.0.0.1:1 cannot be used"), "{text}");
+}
+
 /// Each shell that is installed reads its script without a complaint.
 #[test]
 fn completions_are_scripts_of_their_shell() {

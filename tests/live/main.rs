@@ -2,8 +2,10 @@
 //! `run::` behind `live` takes those of `run.rs` alone. They need Java, Kafka and Redis
 //! (`brokerbench fetch`, or `KAFKA_HOME` and `REDIS_SERVER`), those of `docker` a container engine.
 
+mod cluster;
 mod docker;
 mod environment;
+mod existing;
 mod failover;
 mod faults;
 mod flow;
@@ -11,6 +13,8 @@ mod hlog_java;
 mod kafka;
 mod load;
 mod nodes;
+mod others;
+mod outlive;
 mod poison;
 mod power;
 mod redis;

@@ -1,5 +1,6 @@
 //! Targets files and addresses: what is read, what is refused, and that no error shows a secret.
 
+use super::flags::{kafka_list, redis_url};
 use super::*;
 use crate::access::ExposeSecret;
 
@@ -246,5 +247,31 @@ fn kafka_lists() {
     assert_eq!(kafka_list("a:1, b.c:2", &AROUND).unwrap().addresses, ["a:1", "b.c:2"]);
     for wrong in ["", "a", "a:", "a:0", "a:1,", "PLAINTEXT://a:1", "a:99999"] {
         assert!(kafka_list(wrong, &AROUND).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn sentinels_and_sockets_are_addresses_of_redis() {
+    let redis = |rest: &str| {
+        file(&format!("schema: 1\nredis:\n  {rest}\n")).map(|targets| targets.redis.unwrap())
+    };
+    let found = redis("sentinels: [a, 'b:5']\n  primary: orders").unwrap();
+    assert_eq!(found.addresses, ["a:26379", "b:5"]);
+    assert_eq!(found.primary.as_deref(), Some("orders"));
+    let both = redis("address: h:1\n  sentinels: [a:2]\n  primary: orders").unwrap();
+    assert_eq!(both.addresses, ["a:2"], "they know better");
+    assert_eq!(redis("address: unix:///run/redis.sock").unwrap().addresses, ["/run/redis.sock"]);
+    assert_eq!(url("unix:///run/redis.sock").unwrap().addresses, ["/run/redis.sock"]);
+    for (rest, key) in [
+        ("primary: orders", "redis"),
+        ("sentinels: [a, 'redis://b']", "redis.sentinels[1]"),
+        ("address: unix://run", "redis.address"),
+    ] {
+        let error = redis(rest).err().unwrap();
+        assert_eq!(&*error.problem.key(), key, "{error}");
+    }
+    for wrong in ["unix://", "unix:///", "unix://relative", "unix:///me:s3cret-sentinel@x"] {
+        let error = url(wrong).err().unwrap();
+        assert!(!error.to_string().contains(SENTINEL), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 
 use super::load::client_log::{ClientLog, KafkaContext};
 use super::load::ffi::{ConsumerHandle, ProducerHandle};
+use super::load::throttle::Throttle;
 use super::settings::ClientSettings;
 use crate::clock::Clock;
 use crate::driver::DriverError;
@@ -19,12 +20,17 @@ pub struct Clients {
     pub settings: ClientSettings,
     pub log: ClientLog,
     pub members: Members,
+    /// How long quotas held producers and consumers back.
+    pub publishing: Throttle,
+    pub consuming: Throttle,
     pub clock: Clock,
 }
 
 impl Clients {
     pub fn new(settings: ClientSettings, clock: Clock) -> Self {
-        Self { settings, log: ClientLog::default(), members: Members::default(), clock }
+        let (log, members) = (ClientLog::default(), Members::default());
+        let (publishing, consuming) = (Throttle::default(), Throttle::default());
+        Self { settings, log, members, publishing, consuming, clock }
     }
 
     /// A cluster that is not reached, or no more, with the library's last words.
@@ -33,7 +39,8 @@ impl Clients {
     }
 
     pub fn context(&self) -> KafkaContext {
-        KafkaContext { log: self.log.clone(), ..KafkaContext::default() }
+        let (log, throttle) = (self.log.clone(), self.consuming.clone());
+        KafkaContext { log, throttle, ..KafkaContext::default() }
     }
 
     pub fn consumer(&self, config: &ClientConfig) -> Result<Arc<ConsumerHandle>, DriverError> {

@@ -16,7 +16,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 
-/// How often a producer tells what it had to send again, where it is asked to.
+/// How often a client tells what it had to send again, and how long it was held back, where it is
+/// asked to.
 const TELL_EVERY_MS: &str = "1000";
 
 /// The settings of every client of one cell.
@@ -48,6 +49,12 @@ impl ClientSettings {
         let common = common(addresses, cell, access);
         let mut producer = producer(&common, cell, &client);
         let mut consumer = consumer(common, cell);
+        if !access.is_ours() {
+            // Ours have no quota that could hold a client back.
+            for config in [&mut producer, &mut consumer] {
+                config.set("statistics.interval.ms", TELL_EVERY_MS);
+            }
+        }
         for (key, value) in &client {
             producer.set(*key, *value);
             consumer.set(*key, *value);
@@ -80,6 +87,7 @@ impl ClientSettings {
     pub fn admin(&self) -> ClientConfig {
         let mut config = self.producer.clone();
         config.remove("enable.idempotence");
+        config.remove("statistics.interval.ms");
         config
     }
 

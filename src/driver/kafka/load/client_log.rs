@@ -1,6 +1,7 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
 use super::ffi::ConsumerHandle;
+use super::throttle::Throttle;
 use crate::driver::capability::Requests;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
@@ -56,6 +57,8 @@ pub struct KafkaContext {
     pub handle: OnceLock<Weak<ConsumerHandle>>,
     /// What the library last told about its requests, where it was asked to.
     pub requests: ClientStats,
+    /// Of consumers: those of producers do not come this way.
+    pub throttle: Throttle,
 }
 
 impl ClientContext for KafkaContext {
@@ -65,8 +68,11 @@ impl ClientContext for KafkaContext {
     fn error(&self, error: KafkaError, reason: &str) {
         self.log.add(&format!("{error}: {reason}"));
     }
-    fn stats(&self, statistics: Statistics) {
-        self.requests.tell(&statistics);
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.throttle.tell(&String::from_utf8_lossy(statistics));
+        if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
+            self.requests.tell(&statistics);
+        }
     }
 }
 

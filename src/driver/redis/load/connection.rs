@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
-use crate::wire::redis::{self as resp, Malformed, Scanner, Token};
+use crate::wire::redis::{self as resp, Malformed, Scanner};
 use redis::{Cmd, FromRedisValue, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -139,6 +139,8 @@ pub struct Connection {
     pub stream: Stream,
     pub input: Input,
     pub output: Output,
+    /// Each command of the load comes behind an ASKING: the server does not have the slot yet.
+    pub asking: bool,
     /// Never sleeps while it waits: looks again and again.
     pub spins: bool,
     /// Sleeps in the read itself: one call of the kernel, and no timer of its own, where waiting
@@ -159,8 +161,9 @@ impl Connection {
         stream.set_nonblocking().map_err(|cause| endpoint.broken(&cause))?;
         let (input, output) = (Input::default(), Output::default());
         let (endpoint, scanner) = (endpoint.clone(), Scanner::default());
-        let (spins, naps) = (false, false);
-        let mut connection = Self { endpoint, limit, stream, input, output, spins, naps, scanner };
+        let (asking, spins, naps) = (false, false, false);
+        let mut connection =
+            Self { endpoint, limit, stream, input, output, asking, spins, naps, scanner };
         for (name, command) in connection.endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
             connection.answer::<Value>(LARGEST_REPLY, Instant::now() + limit, name)?;
@@ -182,8 +185,8 @@ impl Connection {
         Ok(read.is_some())
     }
 
-    /// What `read` makes of the next whole reply, which is waited for until `until_ns`; `None` when
-    /// none came in time.
+    /// What `read` makes of the next whole reply to a consumer, which is waited for until
+    /// `until_ns`; `None` when none came in time. An error reply is an error.
     #[inline]
     pub fn next<T>(
         &mut self,
@@ -193,9 +196,13 @@ impl Connection {
     ) -> Result<Option<T>, DriverError> {
         loop {
             if let Some(length) = self.next_reply()? {
-                let made = read(&self.input.filled()[..length]);
+                let reply = &self.input.filled()[..length];
+                let made = match resp::refusal(reply) {
+                    Some(words) => Err(self.endpoint.refused("consuming", words)),
+                    None => read(reply).map_err(|cause| self.endpoint.malformed(cause)),
+                };
                 self.input.consume(length);
-                return made.map(Some).map_err(|cause| self.endpoint.malformed(cause));
+                return made.map(Some);
             }
             if !self.read_until(clock, until_ns)? {
                 return Ok(None);
@@ -298,11 +305,9 @@ impl Connection {
             }
         };
         let reply = &self.input.filled()[..length];
-        let answer = match resp::token(reply) {
-            Ok(Some((Token::Error(text), _))) => {
-                Err(self.endpoint.refused(action, resp::error_text(text)))
-            }
-            _ => redis::parse_redis_value(reply)
+        let answer = match resp::refusal(reply) {
+            Some(words) => Err(self.endpoint.refused(action, words)),
+            None => redis::parse_redis_value(reply)
                 .and_then(|value| Ok(T::from_redis_value(value)?))
                 .map_err(|error| {
                     let cause = resp::error_text(error.to_string().as_bytes());

@@ -164,12 +164,16 @@ fn hand_out(
             match reader.next()? {
                 // It was trimmed away.
                 Token::Null => {}
-                Token::Array(2) => {
+                // Of one field; those of others may have more.
+                Token::Array(parts @ 2..) => {
                     reader.bulk()?;
                     let payload = reader.bulk()?;
                     sink(Incoming { payload, received_ns });
+                    for _ in 2..parts {
+                        reader.bulk()?;
+                    }
                 }
-                other => return Err(resp::unexpected("an entry of one field", other)),
+                other => return Err(resp::unexpected("the fields of an entry", other)),
             }
         }
     }
@@ -194,22 +198,7 @@ impl Subscriber for StreamSubscriber {
             self.collect_acks();
             self.ask(until_ns);
         }
-        let (ConsumerPlace { clock, keys, .. }, patience) =
-            (&self.place, self.place.patience(until_ns));
-        while self.acks_due > 0 {
-            let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
-            if self.connection.next(clock, patience, acknowledged)?.is_none() {
-                return Ok(());
-            }
-            self.acks_due -= 1;
-        }
-        let unacknowledged = &mut self.unacknowledged;
-        let walk = |reply: &[u8]| hand_out(reply, keys, unacknowledged, clock, sink);
-        if let Some(entries) = self.connection.next(clock, patience, walk)? {
-            self.reading = false;
-            self.catching_up &= entries > 0;
-        }
-        Ok(())
+        self.answers(self.place.patience(until_ns), sink)
     }
 
     /// Acknowledges what was handed out. What a late answer still brings stays pending in the
@@ -229,12 +218,46 @@ impl Subscriber for StreamSubscriber {
     }
 }
 
+impl StreamSubscriber {
+    /// Takes up every answer that is due, as far as they come until `patience_ns`.
+    fn answers(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
+        let ConsumerPlace { clock, keys, .. } = &self.place;
+        while self.acks_due > 0 {
+            let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
+            if self.connection.next(clock, patience_ns, acknowledged)?.is_none() {
+                return Ok(());
+            }
+            self.acks_due -= 1;
+        }
+        let unacknowledged = &mut self.unacknowledged;
+        let walk = |reply: &[u8]| hand_out(reply, keys, unacknowledged, clock, sink);
+        if let Some(entries) = self.connection.next(clock, patience_ns, walk)? {
+            self.reading = false;
+            self.catching_up &= entries > 0;
+        }
+        Ok(())
+    }
+}
+
 /// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the
 /// group had given us while the connection broke, then goes on.
 impl RedisConsumer for StreamSubscriber {
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.collect_acks();
         self.ask(until_ns);
         self.connection.write().map(drop)
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if self.reading { self.answers(0, sink) } else { Ok(()) }
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
     }
 
     fn resume(&mut self, connection: Connection) {
@@ -259,7 +282,7 @@ mod tests {
     #[test]
     fn a_batch_is_handed_out_and_its_ids_are_kept() {
         let reply = b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n\
-            *2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n\
+            *2\r\n$3\r\n1-0\r\n*4\r\n$1\r\nd\r\n$2\r\nhi\r\n$1\r\ne\r\n$1\r\nx\r\n\
             *2\r\n$3\r\n1-1\r\n*-1\r\n";
         let (keys, mut waiting, mut seen) =
             (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);

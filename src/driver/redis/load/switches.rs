@@ -10,9 +10,9 @@
 use super::connection::Connection;
 use super::pubsub::{push, subscribe};
 use crate::clock::Clock;
+use crate::driver::DriverError;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::primary::SENTINEL;
-use crate::driver::{DriverError, Routes};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -32,16 +32,17 @@ pub struct Switches {
 
 impl Switches {
     /// Of nobody where there are no Sentinels.
-    pub fn listen(sentinels: &[Endpoint]) -> Self {
+    pub fn listen(sentinels: &[Endpoint], primary: &str) -> Self {
         if sentinels.is_empty() {
             return Self::default();
         }
         let announced = Arc::new(Announced::default());
         for sentinel in sentinels {
             let (sentinel, announced) = (sentinel.clone(), Arc::downgrade(&announced));
+            let primary = primary.to_owned();
             // Without a thread a deposed primary is followed until it closes, as it is without us.
             let named = std::thread::Builder::new().name("redis-switches".into());
-            drop(named.spawn(move || listen(&sentinel, &announced)));
+            drop(named.spawn(move || listen(&sentinel, &primary, &announced)));
         }
         Self { announced: Some(announced), heard: 0 }
     }
@@ -62,11 +63,11 @@ impl Switches {
     }
 }
 
-fn listen(sentinel: &Endpoint, announced: &Weak<Announced>) {
+fn listen(sentinel: &Endpoint, primary: &str, announced: &Weak<Announced>) {
     let clock = Clock::start();
     while announced.strong_count() > 0 {
         // That one is gone is no trouble, and it may come back.
-        if attend(sentinel, announced, &clock).is_err() {
+        if attend(sentinel, primary, announced, &clock).is_err() {
             std::thread::sleep(PAUSE);
         }
     }
@@ -75,18 +76,19 @@ fn listen(sentinel: &Endpoint, announced: &Weak<Announced>) {
 /// Until the connection ends, or nobody asks any more.
 fn attend(
     sentinel: &Endpoint,
+    primary: &str,
     announced: &Weak<Announced>,
     clock: &Clock,
 ) -> Result<(), DriverError> {
     let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-    subscribe(&mut connection, &["+switch-master".to_owned()])?;
+    subscribe(&mut connection, &["+switch-master".to_owned()], false)?;
     while let Some(announced) = announced.upgrade() {
         let until_ns = clock.now_ns() + PAUSE.as_nanos() as u64;
         let text = connection.next(clock, until_ns, |reply| {
             let payload = push(reply)?.and_then(|(payload, _)| payload);
             Ok(payload.map(|payload| String::from_utf8_lossy(payload).into_owned()))
         })?;
-        if let Some(named) = text.flatten().as_deref().and_then(new_primary) {
+        if let Some(named) = text.flatten().and_then(|text| new_primary(&text, primary)) {
             let mut last = announced.lock().unwrap_or_else(PoisonError::into_inner);
             if last.1 != named {
                 *last = (last.0 + 1, named);
@@ -96,10 +98,10 @@ fn attend(
     Ok(())
 }
 
-/// Of `<name> <old host> <old port> <new host> <new port>`, where it is our primary's.
-fn new_primary(text: &str) -> Option<String> {
+/// Of `<name> <old host> <old port> <new host> <new port>`, where the name is `primary`.
+fn new_primary(text: &str, primary: &str) -> Option<String> {
     match text.split(' ').collect::<Vec<_>>()[..] {
-        [Routes::PRIMARY, _, _, host, port] => Some(format!("{host}:{port}")),
+        [name, _, _, host, port] if name == primary => Some(format!("{host}:{port}")),
         _ => None,
     }
 }
@@ -107,15 +109,19 @@ fn new_primary(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Routes;
     use crate::driver::redis::load::resilient::testing::{Asked, Scripted, reply};
     use crate::model::System;
     use std::time::Instant;
 
     #[test]
     fn the_new_primary_of_ours_alone_counts() {
-        assert_eq!(new_primary("brokerbench 10.0.0.1 1 ::1 2").as_deref(), Some("::1:2"));
+        assert_eq!(
+            new_primary("brokerbench 10.0.0.1 1 ::1 2", Routes::PRIMARY).as_deref(),
+            Some("::1:2")
+        );
         for other in ["another 10.0.0.1 1 10.0.0.2 2", "brokerbench 10.0.0.1 1", ""] {
-            assert_eq!(new_primary(other), None, "{other}");
+            assert_eq!(new_primary(other, Routes::PRIMARY), None, "{other}");
         }
     }
 
@@ -139,7 +145,7 @@ mod tests {
             .iter()
             .map(|one| Endpoint::parse(System::RedisStreams, &one.address).unwrap())
             .collect();
-        let mut switches = Switches::listen(&endpoints);
+        let mut switches = Switches::listen(&endpoints, Routes::PRIMARY);
         let deadline = Instant::now() + Duration::from_secs(10);
         while !switches.news() {
             assert!(Instant::now() < deadline, "not heard");
@@ -149,6 +155,6 @@ mod tests {
         assert!(!switches.news(), "the same again");
         let begun = Switches { heard: 0, ..switches.clone() }.for_new_client().news();
         assert!(!begun, "known to whoever begins now");
-        assert!(!Switches::listen(&[]).news());
+        assert!(!Switches::listen(&[], Routes::PRIMARY).news());
     }
 }

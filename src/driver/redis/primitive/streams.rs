@@ -71,8 +71,10 @@ impl Primitive for Streams {
     ) -> Result<Audit, DriverError> {
         self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         let mut trimmed = false;
-        for key in driver.keys.iter().filter(|_| driver.cell.config.maxlen.is_some()) {
-            trimmed |= reader.trimmed(key)?;
+        if let Some(most) = driver.cell.config.maxlen {
+            for key in &driver.keys {
+                trimmed |= reader.trimmed(key, most)?;
+            }
         }
         Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
     }
@@ -92,13 +94,12 @@ impl Primitive for Streams {
         subscription: u16,
         joined: bool,
     ) -> Result<(), DriverError> {
-        let mut control = Connection::open(&driver.primary.endpoint)?;
         let (action, group) =
             (if joined { "SETID" } else { "CREATE" }, driver.place(subscription, 0).group);
-        driver
-            .keys
-            .iter()
-            .try_for_each(|key| control.text(&["XGROUP", action, key, &group, "0"]).map(drop))
+        driver.keys.iter().try_for_each(|key| {
+            let mut control = Connection::open(&driver.primary.of(key).find()?)?;
+            control.text(&["XGROUP", action, key, &group, "0"]).map(drop)
+        })
     }
 
     fn read(
@@ -109,7 +110,10 @@ impl Primitive for Streams {
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         let first = match from {
-            ReplayFrom::Beginning => "-".to_owned(),
+            // Of a stream that was there already, what came since.
+            ReplayFrom::Beginning => {
+                driver.last.get().map_or_else(|| "-".to_owned(), |last| format!("({last}"))
+            }
             // An entry's id begins with the server's time.
             ReplayFrom::Time(ms) => ms.to_string(),
         };

@@ -23,10 +23,23 @@ pub struct PendingMessage {
     pub deadline_ns: u64,
     /// It may have been received by a server that did not say so.
     pub doubtful: bool,
+    /// It is the ASKING before one, and no message.
+    pub asks: bool,
     /// What the last server said that refused it.
     pub refusal: Option<String>,
     /// Where it begins and ends, counted from the first byte of its connection.
     pub place: (u64, u64),
+}
+
+/// Lets a server take the next command for a slot that it is about to get.
+pub const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+impl PendingMessage {
+    /// The ASKING before a message, which begins at this byte of its connection.
+    pub fn asking(before: &Self, begins: u64) -> Self {
+        let place = (begins, begins + ASKING.len() as u64);
+        Self { deadline_ns: before.deadline_ns, place, asks: true, ..Self::default() }
+    }
 }
 
 /// Ends a message, unless its deadline did.
