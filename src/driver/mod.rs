@@ -27,7 +27,7 @@ pub use redis::fuzz::any as fuzz;
 pub use redis::{redis_linked, redis_pings, sentinel_content};
 pub use target::{Routes, Target};
 pub use traits::{
-    Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
+    Audit, Completion, Crowd, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
 };
 
 /// What speaks to the systems, with its versions.

@@ -11,7 +11,9 @@ use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
 use super::output::output;
+use super::progress::{Observer, Phase, Progress};
 use super::publish::ProducerReport;
+use super::rows::RowTerms;
 use super::spawn::{start_consumers, start_producers};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
@@ -19,10 +21,9 @@ use crate::inject::Shared;
 use crate::model::Latency;
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
-use crate::result::CellOutput;
+use crate::result::{CellJournal, CellOutput, CellRecord, Counts, Description, ResultError};
 use crate::scenario::{Cell, Model};
-use crate::stats::{SEEN_AFTER, level, settled};
-use crate::units::Rate;
+use crate::stats::{ENOUGH_PER_S, SEEN_AFTER, level, settled};
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -38,61 +39,9 @@ pub enum CellRunError {
     Payload(#[from] BodyError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    WarmUp,
-    Measure,
-    Drain,
-}
-
-impl Phase {
-    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it
-    /// lies in the window.
-    pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
-        match window {
-            Some((start, end)) if to_ns > start && from_ns < end => Self::Measure,
-            Some((start, _)) if to_ns > start => Self::Drain,
-            _ => Self::WarmUp,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WarmUp => "warm-up",
-            Self::Measure => "measure",
-            Self::Drain => "drain",
-        }
-    }
-}
-
-/// A look at a running cell, for display only.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub phase: Phase,
-    /// Since the start of the load, ns; 0 of an experiment that tells how often it has tried.
-    pub elapsed_ns: u64,
-    /// How far the measured window is and how long it lasts, ns; `None` outside it, and where it
-    /// has no end of its own.
-    pub window_ns: Option<(u64, u64)>,
-    /// What is offered; `None` where it is as much as goes.
-    pub rate: Option<Rate>,
-    pub sent: u64,
-    pub answered: u64,
-    /// By the slowest subscription; `None` where there is none.
-    pub consumed: Option<u64>,
-    /// Publish latency (closed model: service time) of the last whole second, ns.
-    pub p50_ns: Option<u64>,
-    pub p99_ns: Option<u64>,
-}
-
-pub trait Observer {
-    fn progress(&mut self, progress: &Progress);
-
-    /// Something that a user who watches wants to know at once: a fault took effect, or was taken
-    /// back.
-    fn happened(&mut self, _text: &str) {}
+    /// What was measured could not be kept.
+    #[error(transparent)]
+    Result(#[from] ResultError),
 }
 
 /// One run of a cell: everything that it needs besides its driver.
@@ -108,6 +57,8 @@ pub struct CellRun<'a, 'b> {
     /// Set by the first Ctrl-C.
     pub interrupted: &'a AtomicBool,
     pub observer: Option<&'a mut dyn Observer>,
+    /// Where its seconds go as they come; into memory without it.
+    pub journal: Option<CellJournal>,
     /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps
     /// once.
     pub disturb: Option<(u64, u64)>,
@@ -127,8 +78,9 @@ const QUIET_NS: u64 = SECOND_NS / 2;
 impl<'a> CellRun<'a, '_> {
     /// On a broker that is not ours to look after, watched and interrupted by nobody.
     pub fn new(cell: &'a Cell, clock: Clock) -> Self {
-        let (broker, observer, disturb) = (None, None, None);
-        Self { cell, block: 1, run: 0, clock, broker, interrupted: &NEVER, observer, disturb }
+        let (broker, observer, journal, disturb) = (None, None, None, None);
+        let interrupted = &NEVER;
+        Self { cell, block: 1, run: 0, clock, broker, interrupted, observer, journal, disturb }
     }
 
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is
@@ -143,7 +95,11 @@ impl<'a> CellRun<'a, '_> {
             Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
         let of = Context { cell, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
-        let mut telemetry = Telemetry::new(harvests, clock);
+        let mut journal = self.journal.take();
+        if let Some(journal) = &mut journal {
+            journal.begin(&self.started(driver, &description))?;
+        }
+        let mut telemetry = Telemetry::new(harvests, clock, settling_timer(cell), journal);
         telemetry.health.begin(&self.broker_pids().unwrap_or_default());
         telemetry.event("phase", "connect");
         let reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
@@ -152,6 +108,7 @@ impl<'a> CellRun<'a, '_> {
             let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
             let (producers, start_ns) = start_producers(scope, of, self.disturb, &harvest_to)?;
             drop(harvest_to);
+            telemetry.begin(RowTerms::of(cell, start_ns));
             let (news_to, news) = channel();
             // The faults of the cell wait for its window.
             let broker = self.broker.filter(|_| !cell.faults.is_empty());
@@ -171,13 +128,24 @@ impl<'a> CellRun<'a, '_> {
             self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
             let collected_ns = clock.now_ns();
             drop(release);
-            let consumed = join_all(consumers)?;
+            let consumed = join_all(consumers)?.into_iter().flatten().collect();
             Ok(Reports { start_ns, collected_ns, error, produced, consumed, log })
         })?;
-        telemetry.absorb();
+        telemetry.close_all(control.window());
         let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
-        Ok(output(of, description, reports, audit, telemetry))
+        Ok(output(of, description, reports, audit, telemetry)?)
+    }
+
+    /// The record of the cell as long as nothing of it is measured.
+    fn started(&self, driver: &dyn Driver, description: &Description) -> CellRecord {
+        CellRecord {
+            open_loop: self.cell.load.model == Model::Open,
+            survives: driver.survives(),
+            counts: Counts { acked: driver.acknowledges().then_some(0), ..Counts::default() },
+            description: description.clone(),
+            ..self.cell.record(self.block)
+        }
     }
 
     /// `None` while somebody does something to the broker: whoever injects may have it for seconds,
@@ -234,8 +202,9 @@ impl<'a> CellRun<'a, '_> {
         while !producers.iter().all(ScopedJoinHandle::is_finished) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
-            telemetry.absorb();
+            telemetry.absorb(control.window());
             self.tell(news);
+            error = error.or_else(|| telemetry.broken());
             if looks % SAMPLE_EVERY == 0 {
                 self.sample(telemetry);
                 if let Err(why) = self.alive() {
@@ -249,10 +218,10 @@ impl<'a> CellRun<'a, '_> {
             }
             looks += 1;
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
-                let why = if error.is_some() {
-                    "broker gone: load ended"
-                } else {
-                    "load ended by the user"
+                let why = match (&error, telemetry.broken()) {
+                    (_, Some(_)) => "nothing is kept any more: load ended",
+                    (Some(_), None) => "broker gone: load ended",
+                    (None, None) => "load ended by the user",
                 };
                 telemetry.event("interrupt", why);
                 control.abandon(now);
@@ -277,20 +246,25 @@ impl<'a> CellRun<'a, '_> {
         if warmed < load.warm_up.nanos() {
             return;
         }
-        let timer = settling_timer(self.cell);
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) =
             (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        let rested = settled(&telemetry.seconds(timer, from, to))
+        // Looked back for a minute at most: what was before decides nothing.
+        let from = from.max(to.saturating_sub(60));
+        let few = too_few_to_settle(self.cell);
+        let rested = !few
+            && settled(&telemetry.seconds(from, to))
             && level(&telemetry.health.broker_cpu(from, to));
-        if rested || warmed >= load.warm_up_limit.nanos() {
+        if rested || few || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             let end = start + load.duration.nanos();
             control.open_window(start, end);
-            telemetry.settled = (rested || load.warm_up_limit >= SEEN_AFTER).then_some(rested);
+            let seen = rested || (!few && load.warm_up_limit >= SEEN_AFTER);
+            telemetry.settled = seen.then_some(rested);
             let how = match telemetry.settled {
                 Some(true) => "settled",
                 Some(false) => "not settled within the warm-up limit",
+                None if few => "too few messages a second to tell",
                 None => "the warm-up is too short to tell",
             };
             telemetry.event("steady", how);
@@ -301,7 +275,7 @@ impl<'a> CellRun<'a, '_> {
 
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
-        let last = telemetry.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
+        let last = telemetry.second((now / SECOND_NS).saturating_sub(1));
         let phase = Phase::of(control.window(), now, now + 1);
         let load = &self.cell.load;
         let ends = phase == Phase::Measure && load.messages.is_none();
@@ -348,7 +322,7 @@ impl<'a> CellRun<'a, '_> {
             if done || self.alive().is_err() {
                 break;
             }
-            telemetry.absorb();
+            telemetry.absorb(control.window());
             thread::sleep(LOOK / 5);
         }
         if done {
@@ -361,6 +335,12 @@ impl<'a> CellRun<'a, '_> {
 /// The latency that says whether the system has settled.
 pub fn settling_timer(cell: &Cell) -> Latency {
     if cell.load.model == Model::Open { Latency::Publish } else { Latency::Service }
+}
+
+/// Whether its seconds hold too few messages to be held against each other.
+pub fn too_few_to_settle(cell: &Cell) -> bool {
+    let rate = cell.load.rate.filter(|_| cell.load.model == Model::Open);
+    rate.is_some_and(|rate| rate.per_s() < ENOUGH_PER_S)
 }
 
 pub struct Reports {

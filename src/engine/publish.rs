@@ -12,7 +12,7 @@ use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::model::Latency;
-use crate::record::{AckTrace, LatencyRecorder, PerTenth, Produced, SECOND_NS, Timings};
+use crate::record::{AckTrace, PerTenth, Produced, Recorder, SECOND_NS, Timings};
 use crate::scenario::{Arrivals, Cell, Model};
 use crate::schedule::Schedule;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ struct Producer<'a> {
 /// What is booked of the messages of one producer.
 struct Notes<'a> {
     control: &'a Control,
-    recorder: LatencyRecorder,
+    recorder: Recorder,
     report: ProducerReport,
     /// Acknowledged since the last look; likewise refused, or given up without an answer.
     answered: u64,
@@ -101,7 +101,7 @@ pub fn produce(
     sender: Sender<false>,
     start_ns: u64,
     disturb: Option<(u64, u64)>,
-    recorder: LatencyRecorder,
+    recorder: Recorder,
 ) -> ProducerReport {
     sharpen_timer();
     let (cell, load) = (of.cell, &of.cell.load);
@@ -176,7 +176,7 @@ impl Producer<'_> {
         if given_up && !control.abandoned() {
             let stop_at = control.stop_sending_at();
             while due < stop_at && !self.complete(planned) {
-                self.notes.report.totals.offered.add(due, 1);
+                self.notes.recorder.flow.offered.add(due, 1);
                 self.notes.report.totals.window_planned += u64::from(control.in_window(due));
                 planned += 1;
                 schedule.advance();
@@ -273,7 +273,7 @@ impl Producer<'_> {
 }
 
 impl<'a> Notes<'a> {
-    fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: LatencyRecorder) -> Self {
+    fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: Recorder) -> Self {
         let lanes = usize::from(of.cell.lanes());
         let watched = !of.cell.faults.is_empty();
         let report = ProducerReport {
@@ -310,7 +310,7 @@ impl<'a> Notes<'a> {
     #[inline]
     fn tick(&mut self, now_ns: u64) {
         if self.recorder.tick(now_ns) {
-            self.report.cpu.note(now_ns);
+            self.report.cpu.note(now_ns, self.control);
         }
     }
 }
@@ -320,11 +320,11 @@ impl SendBook for Notes<'_> {
     fn sent(&mut self, message: &Pending) {
         let Pending { planned_ns, sent_ns, .. } = *message;
         let totals = &mut self.report.totals;
-        totals.sent.add(sent_ns, 1);
+        self.recorder.flow.sent.add(sent_ns, 1);
         let in_window = self.control.in_window(planned_ns);
         totals.window_sent += u64::from(in_window);
         if totals.planned.is_some() {
-            totals.offered.add(planned_ns, 1);
+            self.recorder.flow.offered.add(planned_ns, 1);
             totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
             self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
@@ -343,7 +343,7 @@ impl SendBook for Notes<'_> {
             Outcome::Acked => {
                 lane.acked.insert(message.sequence);
                 self.answered += 1;
-                self.report.totals.acked.add(completion.at_ns, 1);
+                self.recorder.flow.acked.add(completion.at_ns, 1);
                 self.report.totals.last_ns = self.report.totals.last_ns.max(completion.at_ns);
                 if let Some(trace) = self.report.traces.get_mut(usize::from(message.lane)) {
                     trace.acked(message.sequence, completion.at_ns);

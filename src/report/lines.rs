@@ -127,6 +127,18 @@ fn mark(group: &Group<'_>) -> &'static str {
     }
 }
 
+/// What was seen of a cell before somebody ended it: no figure to judge by, and hours of work.
+fn until_interrupted(cell: &CellSummary) -> Option<String> {
+    let after = cell.interrupted_after_ns?;
+    let goodput = cell.rates.goodput_per_s.map(|rate| format!("{}/s", compact(rate)));
+    let of = |name: &str| {
+        let value = cell.latency.end_to_end.as_ref()?.value(name)?;
+        Some(format!("{name} {}", value.words(time)))
+    };
+    let seen = goodput.into_iter().chain(of("p50")).chain(of("p99")).join(", ");
+    Some(format!("{} until interrupted: {seen}", time(after as f64)))
+}
+
 /// What became of the blocks and of their messages, in few words.
 fn notes(group: &Group<'_>) -> Vec<String> {
     if let Some(why) = group.blocks.iter().find_map(|cell| cell.cannot()) {
@@ -170,10 +182,12 @@ fn notes(group: &Group<'_>) -> Vec<String> {
         (count > 0).then(|| format!("{} {words}", grouped(count)))
     };
     let invalid = in_blocks("invalid", &|cell: &CellSummary| !cell.valid);
+    let interrupted = group.blocks.iter().find_map(|cell| until_interrupted(cell));
     let outcomes = outcomes.into_iter().filter_map(of_outcome);
     let judged = judged.into_iter().filter_map(of_judged);
     invalid
         .into_iter()
+        .chain(interrupted)
         .chain(outcomes)
         .chain(judged)
         .chain(counts.into_iter().filter_map(of_count))
@@ -346,6 +360,14 @@ mod tests {
                 "failed: redis-lists 1k/s: refused ×9 (and for one other reason)",
             ]
         );
+    }
+
+    #[test]
+    fn of_an_interrupted_window_the_line_says_what_was_seen_till_then() {
+        let summary = changed(1, |record| record.interrupted = true);
+        let text = lines(&summary, None, 120);
+        assert!(text.contains("✗") && text.contains("invalid · 10.0 s until interrupted: 1.00k/s"));
+        assert!(!lines(&changed(1, |_| ()), None, 120).contains("until interrupted"));
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub use observed::observations;
 pub use text::{markdown, markdown_findings, markdown_lines, terminal};
 
 use crate::result::{
-    Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
+    Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, drawn, files, slug,
+    summarize,
 };
 use chart::canvas::Figure;
 use chart::series::SecondsPanel;
@@ -100,7 +101,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
             };
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
                 let panels = if cell.record.faults.is_empty() { &mut plain } else { &mut faulted };
-                panels.push(SecondsPanel { record: &cell.record, windows: cell.windows()? });
+                panels.push(SecondsPanel { record: &cell.record, windows: drawn(cell.windows()?) });
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),

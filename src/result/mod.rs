@@ -3,12 +3,14 @@
 pub mod archive;
 mod build;
 mod comparison;
+mod cut_off;
 mod distribution;
 mod error;
 pub mod fault_figures;
 pub mod files;
 mod folder;
 pub mod hlog;
+mod journal;
 mod judge;
 mod latencies;
 mod manifest;
@@ -21,6 +23,7 @@ mod summarize;
 mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+mod windows;
 pub mod words;
 
 pub use build::{Build, sha256};
@@ -30,7 +33,8 @@ pub use comparison::{
 };
 pub use distribution::{Censored, Distribution, LatencyValue};
 pub use error::ResultError;
-pub use folder::{RunFolder, StoredCell, parse_windows};
+pub use folder::{RunFolder, StoredCell};
+pub use journal::CellJournal;
 pub use judge::judge;
 pub use latencies::{Latencies, Quantiles};
 pub use manifest::{
@@ -47,3 +51,4 @@ pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
     Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };
+pub use windows::{drawn, parse_windows, with_measured};

@@ -68,6 +68,10 @@ pub struct CellSummary {
     pub id: CellId,
     pub valid: bool,
     pub invalid_because: Vec<String>,
+    /// How much of its window had passed when the user ended it, or somebody its process; absent of
+    /// a whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted_after_ns: Option<u64>,
     /// Why windows before this one were spoilt by the harness and measured again, at most as often
     /// as was fixed beforehand; empty for the first.
     #[serde(default)]

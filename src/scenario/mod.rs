@@ -26,6 +26,7 @@ mod resolve;
 mod settings;
 mod source;
 mod system;
+mod threads;
 mod threshold;
 
 pub use best_of::Setting;
@@ -42,4 +43,5 @@ pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
+pub use threads::{SHARED, share_threads};
 pub use threshold::{Threshold, ThresholdResult};

@@ -295,7 +295,8 @@ impl RunningStudy<'_, '_> {
     ) -> ExperimentContext<'c> {
         let (run, target) = (self.run_number(number), self.target(broker, place));
         let (interrupted, observer) = (self.study.interrupted, &mut *self.observer);
-        ExperimentContext { cell, block, run, target, broker, interrupted, observer }
+        let journal = None;
+        ExperimentContext { cell, block, run, target, broker, interrupted, observer, journal }
     }
 
     /// The instrument's own share of plain load, found once for each label and point.

@@ -8,6 +8,7 @@ use super::endpoint::Endpoint;
 use super::load::ConsumerPlace;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
+use super::load::crowd::RedisCrowd;
 use super::load::publisher::{RedisPublisher, silence};
 use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
@@ -23,7 +24,7 @@ use crate::driver::packing::Unpacking;
 use crate::driver::timeouts::request_timeout;
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
-    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
+    Audit, Crowd, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
     Subscriber, Target, packing,
 };
 use crate::model::System;
@@ -31,6 +32,7 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ClientLibrary, Pacer, Reply};
 use crate::units::Span;
 use redis::Cmd;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -159,6 +161,7 @@ impl RedisDriver {
             processing: self.processing_list(&self.keys[0], consumer),
             batch: self.cell.config.consume.batch.max(1),
             outlives: self.cell.load.deadline.is_some(),
+            crowded: false,
         }
     }
 
@@ -335,6 +338,19 @@ impl Driver for RedisDriver {
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let inner = self.load_subscriber(self.place(subscription, consumer))?;
         packing::unpacking(&self.cell, inner)
+    }
+
+    fn crowd(&self, subscriptions: Range<u16>) -> Result<Box<dyn Crowd>, DriverError> {
+        let endpoint = self.primary.find()?;
+        let join = |subscription| -> Result<_, DriverError> {
+            let place = ConsumerPlace { crowded: true, ..self.place(subscription, 0) };
+            let mut connection = Connection::open(&endpoint)?;
+            self.primitive.join(&mut connection, &place, "$")?;
+            Ok(self.primitive.consumer(connection, place))
+        };
+        let consumers = subscriptions.map(join).collect::<Result<Vec<_>, _>>()?;
+        let (unpacking, clock) = (Unpacking::of(&self.cell)?, self.target.clock);
+        Ok(Box::new(RedisCrowd::new(endpoint, consumers, unpacking, clock)?))
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {

@@ -116,6 +116,10 @@ impl Subscriber for PopSubscriber {
 
 /// What was taken and not received is gone, as the mode has it.
 impl RedisConsumer for PopSubscriber {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
         self.ask(until_ns);
         self.connection.write().map(drop)
@@ -248,6 +252,10 @@ impl ReliableSubscriber {
 }
 
 impl RedisConsumer for ReliableSubscriber {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn resume(&mut self, connection: Connection) {
         self.connection = connection;
         self.due.clear();

@@ -108,6 +108,10 @@ impl Subscriber for PubSubSubscriber {
 
 /// What was published while there was no connection is gone.
 impl RedisConsumer for PubSubSubscriber {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn resume(&mut self, connection: Connection) {
         (self.connection, self.pinged) = (connection, false);
     }

@@ -192,7 +192,7 @@ impl Subscriber for StreamSubscriber {
     ) -> Result<(), DriverError> {
         if !self.reading {
             self.collect_acks();
-            self.ask(until_ns);
+            self.ask(self.place.ask_until(until_ns));
         }
         let (ConsumerPlace { clock, keys, .. }, patience) =
             (&self.place, self.place.patience(until_ns));
@@ -208,6 +208,11 @@ impl Subscriber for StreamSubscriber {
         if let Some(entries) = self.connection.next(clock, patience, walk)? {
             self.reading = false;
             self.catching_up &= entries > 0;
+            // One in a crowd is called again when its socket has something: it must have asked.
+            if self.place.crowded && entries == 0 {
+                self.ask(self.place.ask_until(until_ns));
+                self.connection.write()?;
+            }
         }
         Ok(())
     }
@@ -232,6 +237,10 @@ impl Subscriber for StreamSubscriber {
 /// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the
 /// group had given us while the connection broke, then goes on.
 impl RedisConsumer for StreamSubscriber {
+    fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
         self.ask(until_ns);
         self.connection.write().map(drop)
