@@ -23,6 +23,7 @@ mod suite;
 mod tag;
 mod time_left;
 
+use crate::environment::raise_open_files;
 use crate::sanitize;
 use anstream::AutoStream;
 use args::{Cli, Command, ExportFormat, LoudnessArgs};
@@ -40,6 +41,7 @@ const PATIENCE: Timespec = Timespec { tv_sec: 600, tv_nsec: 0 };
 pub fn main() -> ExitCode {
     let cli = typed();
     set_loudness(&cli.command);
+    raise_open_files();
     let interrupt = Interrupt::listen();
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),

@@ -16,7 +16,7 @@ use super::broker::{order, points, settle, warm};
 use crate::clock::Clock;
 use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
-use crate::environment::{Broker, Environment, EnvironmentError};
+use crate::environment::{Broker, Environment, EnvironmentError, open_files};
 use crate::experiment::ExperimentContext;
 use crate::model::Software;
 use crate::random::SplitMix64;
@@ -83,7 +83,9 @@ pub fn run(
 ) -> Result<FinishedStudy, StudyError> {
     refuse::faults_of_others(&study)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    refuse::to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
+    let with_brokers = study.environment.name() != "external";
+    refuse::to_spin_on(cores, study.scenario, with_brokers)?;
+    refuse::too_many_files(open_files(), study.scenario, with_brokers)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);

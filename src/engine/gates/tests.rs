@@ -1,4 +1,4 @@
-//! Tests of the gates: who is blamed for what.
+//! Tests only: who is blamed for what.
 
 use super::*;
 
