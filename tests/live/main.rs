@@ -19,6 +19,7 @@ mod secure;
 mod secured;
 mod share;
 mod size;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod topologies;

@@ -126,6 +126,10 @@ impl Run {
         found[0].0
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         send(self.child.id(), signal);
     }
