@@ -22,7 +22,7 @@ mod storage;
 mod watch;
 
 use crate::model::Software;
-pub use broker_cache::{BrokerCache, Shelf};
+pub use broker_cache::{BrokerCache, Shelf, same_broker};
 pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;

@@ -84,6 +84,9 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     add("size-ladder", chart::sweep::ladder(&observed::gather(&groups)));
     add("fan-out", chart::sweep::scaling(scaling::FAN_OUT, &groups));
     add("sharing", chart::sweep::scaling(scaling::SHARING, &groups));
+    for key in chart::setting::swept(&groups) {
+        add(&format!("by-{}", slug(key)), chart::setting::draw(key, &groups));
+    }
     add("fault-matrix", chart::fault_matrix::draw(&faults::fault_costs(&groups)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.

@@ -22,6 +22,7 @@ mod file;
 mod layers;
 mod load;
 mod matrix;
+mod origins;
 mod resolve;
 mod settings;
 mod source;

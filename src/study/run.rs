@@ -12,7 +12,7 @@ mod step;
 mod window;
 
 use super::StudyError;
-use super::broker::{order, points, settle, warm};
+use super::broker::{by_broker, order, points, settle, warm};
 use crate::clock::Clock;
 use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
@@ -129,8 +129,7 @@ impl RunningStudy<'_, '_> {
                 self.study.environment.renew()?;
             }
             for index in order(systems.len(), block) {
-                let (label, config) = &systems[index];
-                self.system(label, config, block)?;
+                self.system(&systems[index].0, block)?;
                 if self.interrupted() {
                     return Ok(());
                 }
@@ -140,16 +139,23 @@ impl RunningStudy<'_, '_> {
     }
 
     /// All cells of one label in one block. A broker that went through faults serves no other cell.
-    fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
+    fn system(&mut self, label: &str, block: u32) -> Result<(), StudyError> {
         let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
         let cells: Vec<Cell> = cells.map(|cell| self.with_setting(self.with_rate(cell))).collect();
-        let together =
-            if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
-        for cells in cells.chunks(together) {
+        let plain = cells.iter().all(|cell| cell.faults.is_empty());
+        let groups: Vec<Vec<Cell>> = match plain {
+            true => by_broker(cells),
+            false => cells.into_iter().map(|cell| vec![cell]).collect(),
+        };
+        let order = match plain {
+            true => points(groups.len(), self.study.scenario.seed, block),
+            false => (0..groups.len()).collect(),
+        };
+        for index in order {
             if self.interrupted() || self.broker_died {
                 break;
             }
-            self.on_one_broker(label, config, cells, block)?;
+            self.on_one_broker(label, &groups[index], block)?;
         }
         Ok(())
     }
@@ -157,12 +163,13 @@ impl RunningStudy<'_, '_> {
     fn on_one_broker(
         &mut self,
         label: &str,
-        config: &SystemConfig,
         cells: &[Cell],
         block: u32,
     ) -> Result<(), StudyError> {
         let mut broker = match cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) {
-            Some(able) => Some(self.ready_broker(label, config, able, &block.to_string())?),
+            Some(able) => {
+                Some(self.ready_broker(label, &able.config, able, &block.to_string())?)
+            }
             None => None,
         };
         let mut used = false;

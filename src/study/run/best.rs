@@ -6,7 +6,7 @@
 //! it, so that nobody publishes the luckiest of several windows. A try that the harness spoilt
 //! chooses nothing; where all are spoilt the cells have no setting and say so.
 
-use super::{RunningStudy, StudyError, death};
+use super::{RunningStudy, StudyError, by_broker, death};
 use crate::engine::CellRunError;
 use crate::environment::Broker;
 use crate::model::{Unit, metric};
@@ -31,28 +31,37 @@ impl RunningStudy<'_, '_> {
                 self.settle_as(other, &cells);
                 continue;
             }
-            let Some(first) = cells.first() else { continue };
-            let mut broker = self.ready_broker(&label, &config, first, "best-of")?;
-            let before = self.tries;
-            for cell in &cells {
-                let mut tried: Vec<(Setting, TriedSetting)> = Vec::new();
-                for (setting, short) in cell.tried_settings() {
-                    if self.tries > before {
-                        self.quiet(&format!("{label} {}, before {setting} is tried", cell.point));
-                    }
-                    self.step(&format!("{label} {}: trying {setting}", cell.point));
-                    let found = self.try_setting(&short, broker.as_mut())?;
-                    if self.interrupted() {
-                        return Ok(());
-                    }
-                    tried.push((setting, TriedSetting { setting: setting.to_string(), ..found }));
+            for cells in by_broker(cells) {
+                self.choose_on_one_broker(&label, &cells)?;
+                if self.interrupted() {
+                    return Ok(());
                 }
-                self.choose(cell, tried);
             }
-            self.dismiss(broker, &label, "best-of")?;
         }
         self.folder.write_manifest(&self.manifest)?;
         Ok(())
+    }
+
+    fn choose_on_one_broker(&mut self, label: &str, cells: &[Cell]) -> Result<(), StudyError> {
+        let Some(first) = cells.first() else { return Ok(()) };
+        let mut broker = self.ready_broker(label, &first.config, first, "best-of")?;
+        let before = self.tries;
+        for cell in cells {
+            let mut tried: Vec<(Setting, TriedSetting)> = Vec::new();
+            for (setting, short) in cell.tried_settings() {
+                if self.tries > before {
+                    self.quiet(&format!("{label} {}, before {setting} is tried", cell.point));
+                }
+                self.step(&format!("{label} {}: trying {setting}", cell.point));
+                let found = self.try_setting(&short, broker.as_mut())?;
+                if self.interrupted() {
+                    return Ok(());
+                }
+                tried.push((setting, TriedSetting { setting: setting.to_string(), ..found }));
+            }
+            self.choose(cell, tried);
+        }
+        self.dismiss(broker, label, "best-of")
     }
 
     /// A label that is the same as another has its setting too, or they were not the same.

@@ -8,7 +8,7 @@
 //! lower end gives no rate, and the cells that needed it say so; one under which the broker died
 //! ends the run.
 
-use super::{RunningStudy, StudyError, death};
+use super::{RunningStudy, StudyError, by_broker, death};
 use crate::experiment::{self, ExperimentContext};
 use crate::model::{Metric, Point, Unit, metric};
 use crate::result::{Blame, Carried, CellOutput, CellRecord, Gate, Observation, RateFound};
@@ -24,21 +24,25 @@ impl RunningStudy<'_, '_> {
     pub(super) fn find_rates(&mut self) -> Result<(), StudyError> {
         // By the point without its rate.
         let mut found: BTreeMap<String, Vec<Searched>> = BTreeMap::new();
-        for (label, config) in self.study.scenario.systems.clone() {
+        for (label, _) in self.study.scenario.systems.clone() {
             let searches = self.study.scenario.capacity_searches(&label);
-            let Some(first) = searches.first() else { continue };
-            let mut broker = self.ready_broker(&label, &config, first, "search")?;
-            for (number, cell) in searches.iter().enumerate() {
-                self.step(&format!("{label} {}: capacity search", cell.point));
-                let place = format!("search-{label}-{number}");
-                let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
-                let carried = search(&mut stage, &label)?;
-                if self.interrupted() {
-                    return Ok(());
+            let mut number = 0;
+            for searches in by_broker(searches) {
+                let Some(first) = searches.first() else { continue };
+                let mut broker = self.ready_broker(&label, &first.config, first, "search")?;
+                for cell in &searches {
+                    self.step(&format!("{label} {}: capacity search", cell.point));
+                    let place = format!("search-{label}-{number}");
+                    let mut stage = self.context(cell, 0, number, &place, broker.as_mut());
+                    let carried = search(&mut stage, &label)?;
+                    if self.interrupted() {
+                        return Ok(());
+                    }
+                    found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
+                    number += 1;
                 }
-                found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
+                self.dismiss(broker, &label, "capacity search")?;
             }
-            self.dismiss(broker, &label, "capacity search")?;
         }
         for (label, config) in &self.study.scenario.systems {
             for searched in found.values_mut() {
