@@ -103,7 +103,7 @@ impl Observer for Display<'_> {
 
 impl StudyObserver for Display<'_> {
     fn step(&mut self, step: &Step<'_>) {
-        let Step { text, short, done, all } = *step;
+        let Step { text, short, done, all, .. } = *step;
         self.interrupt.measuring.store(done > 0 || !text.contains("starting"), Relaxed);
         (self.step, self.short) = (sanitize::line(text), sanitize::line(short));
         self.place = format!("{} {}/{all}", self.scenario, (done + 1).min(all));
@@ -267,10 +267,12 @@ mod tests {
         let mut left = TimeLeft::of([]);
         let mut display = Display::new("latency\u{1b}[2J", &mut left, Interrupt::default());
         let text = "redis-lists load.rate=1k/s block 1";
-        display.step(&Step { text, short: "redis-lists 1k/s", done: 2, all: 9 });
+        let cell = None;
+        display.step(&Step { text, short: "redis-lists 1k/s", cell, done: 2, all: 9 });
         assert_eq!(display.place, "latency\u{fffd}[2J 3/9");
         assert_eq!((display.step.as_str(), display.short.as_str()), (text, "redis-lists 1k/s"));
-        display.step(&Step { text: "kafka: stopping", short: "kafka: stopping", done: 9, all: 9 });
+        let text = "kafka: stopping";
+        display.step(&Step { text, short: text, cell, done: 9, all: 9 });
         assert!(display.place.ends_with(" 9/9"), "{}", display.place);
         assert!(display.interrupt.measuring.load(Relaxed));
     }

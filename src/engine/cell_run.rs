@@ -9,9 +9,9 @@ use super::collect::Telemetry;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
-use super::fault_timeline::{FaultLog, FaultTimeline};
+use super::fault_timeline::{FaultLog, FaultNews, FaultTimeline};
 use super::output::output;
-use super::progress::{Observer, Phase, Progress};
+use super::progress::{LiveSecond, Observer, Phase, Progress};
 use super::publish::ProducerReport;
 use super::rows::RowTerms;
 use super::spawn::{start_consumers, start_producers};
@@ -68,6 +68,8 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// How often the coordinator looks around.
 const LOOK: Duration = Duration::from_millis(50);
+/// So long after the end of a second every thread that does not hang has handed it over.
+const HANDED_OVER_NS: u64 = SECOND_NS / 4;
 /// Every n-th look samples CPU and memory and asks whether the broker lives.
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
@@ -124,7 +126,7 @@ impl<'a> CellRun<'a, '_> {
             // Everything is healed, and as whole as it gets, before anybody waits for messages or
             // reads them back.
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
-            self.tell(&news);
+            self.tell(&news, &mut telemetry);
             self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
             let collected_ns = clock.now_ns();
             drop(release);
@@ -175,12 +177,50 @@ impl<'a> CellRun<'a, '_> {
     }
 
     /// Passes on what the faults have to say.
-    fn tell(&mut self, news: &Receiver<String>) {
-        for text in news.try_iter() {
+    fn tell(&mut self, news: &Receiver<FaultNews>, telemetry: &mut Telemetry) {
+        for FaultNews { text, number, in_force } in news.try_iter() {
+            match in_force {
+                Some(words) => telemetry.faults.insert(number, words),
+                None => telemetry.faults.remove(&number),
+            };
             if let Some(observer) = &mut self.observer {
                 observer.happened(&text);
             }
         }
+    }
+
+    /// Tells the last whole second, once, when every thread has handed it over; to who wants it.
+    fn tell_second(&mut self, control: &Control, now: u64, told: &mut u64, telemetry: &Telemetry) {
+        let (second, since) = ((now / SECOND_NS).saturating_sub(1), now % SECOND_NS);
+        let watched = self.observer.as_ref().is_some_and(|observer| observer.wants_seconds());
+        if !watched || since < HANDED_OVER_NS || *told >= second {
+            return;
+        }
+        *told = second;
+        let Some((row, tails)) = telemetry.live(control.window(), second) else { return };
+        let live = LiveSecond {
+            phase: Phase::of(control.window(), now, now + 1),
+            elapsed_ns: (u64::from(row.second) + 1) * SECOND_NS,
+            window_ns: self.in_window(control, now),
+            row,
+            tails,
+            sent: telemetry.flow.sent.total(),
+            acked: telemetry.flow.acked.total(),
+            failed: control.failed.load(Relaxed),
+            consumed: telemetry.flow.consumed.total(),
+            faults: telemetry.faults.values().cloned().collect(),
+        };
+        if let Some(observer) = &mut self.observer {
+            observer.second(&live);
+        }
+    }
+
+    /// How far the measured window is, and how long it lasts.
+    fn in_window(&self, control: &Control, now: u64) -> Option<(u64, u64)> {
+        let measuring = Phase::of(control.window(), now, now + 1) == Phase::Measure;
+        let ends = measuring && self.cell.load.messages.is_none();
+        let window = control.window().filter(|_| ends);
+        window.map(|(start, end)| (now.saturating_sub(start), end.saturating_sub(start)))
     }
 
     /// From the first message to the last answer: opens the window once steady, watches broker and
@@ -190,20 +230,21 @@ impl<'a> CellRun<'a, '_> {
         control: &Control,
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         start_ns: u64,
-        news: &Receiver<String>,
+        news: &Receiver<FaultNews>,
         telemetry: &mut Telemetry,
     ) -> Option<String> {
         if self.cell.load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
         }
         telemetry.event("phase", "warm-up");
-        let mut looks = 0;
+        let (mut looks, mut told) = (0, 0);
         let mut error = None;
         while !producers.iter().all(ScopedJoinHandle::is_finished) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
             telemetry.absorb(control.window());
-            self.tell(news);
+            self.tell(news, telemetry);
+            self.tell_second(control, now, &mut told, telemetry);
             error = error.or_else(|| telemetry.broken());
             if looks % SAMPLE_EVERY == 0 {
                 self.sample(telemetry);
@@ -276,16 +317,11 @@ impl<'a> CellRun<'a, '_> {
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
         let last = telemetry.second((now / SECOND_NS).saturating_sub(1));
-        let phase = Phase::of(control.window(), now, now + 1);
         let load = &self.cell.load;
-        let ends = phase == Phase::Measure && load.messages.is_none();
         Progress {
-            phase,
+            phase: Phase::of(control.window(), now, now + 1),
             elapsed_ns: now.saturating_sub(start_ns),
-            window_ns: control
-                .window()
-                .filter(|_| ends)
-                .map(|(start, end)| (now.saturating_sub(start), end.saturating_sub(start))),
+            window_ns: self.in_window(control, now),
             rate: load.rate.filter(|_| load.model == Model::Open),
             sent: control.sent.load(Relaxed),
             answered: control.answered.load(Relaxed),

@@ -6,6 +6,7 @@
 //! for each second of it, whatever it records.
 
 use super::health::Health;
+use super::progress::Tail;
 use super::rows::{RowTerms, Window};
 use crate::clock::Clock;
 use crate::model::Latency;
@@ -44,6 +45,8 @@ pub struct Telemetry {
     /// The broker's processes when it was asked last.
     pub pids: Vec<u32>,
     pub events: Vec<Event>,
+    /// In force now, by the number of the injection.
+    pub faults: BTreeMap<usize, String>,
     /// `None` where the warm-up is too short to tell, or the messages are too few.
     pub settled: Option<bool>,
 }
@@ -89,6 +92,7 @@ impl Telemetry {
             health: Health::default(),
             pids: Vec::new(),
             events: Vec::new(),
+            faults: BTreeMap::new(),
             settled: None,
         }
     }
@@ -220,17 +224,34 @@ impl Telemetry {
 
     /// A timer in a second that is open, warm-up or not.
     fn in_open(&self, timer: Latency, second: u64) -> Option<Second> {
+        self.merged_in_open(timer, second).map(|merged| Second {
+            count: merged.len(),
+            p50_ns: merged.value_at_quantile(0.5),
+            p99_ns: merged.value_at_quantile(0.99),
+        })
+    }
+
+    fn merged_in_open(&self, timer: Latency, second: u64) -> Option<Histogram<u64>> {
         let mut merged = compact(2);
         for warm_up in [false, true] {
             if let Some(histogram) = self.open.get(&(second, timer, warm_up)) {
                 let _ = merged.add(histogram);
             }
         }
-        (!merged.is_empty()).then(|| Second {
-            count: merged.len(),
-            p50_ns: merged.value_at_quantile(0.5),
-            p99_ns: merged.value_at_quantile(0.99),
-        })
+        Some(merged).filter(|merged| !merged.is_empty())
+    }
+
+    /// A second that is open, as it looks by now: its row, and its latencies. `None` before the
+    /// load.
+    pub fn live(&self, window: Window, second: u64) -> Option<(WindowRow, Vec<(Latency, Tail)>)> {
+        let terms = self.terms.filter(|terms| second >= terms.first() && second >= self.closed)?;
+        let tail = |latency: Latency| {
+            let merged = self.merged_in_open(latency, second)?;
+            let at = |quantile| merged.value_at_quantile(quantile);
+            Some((latency, Tail { p50_ns: at(0.5), p99_ns: at(0.99), p99_9_ns: at(0.999) }))
+        };
+        let tails = Latency::ALL.into_iter().filter_map(tail).collect();
+        Some((self.timed(terms.row(&self.flow, window, second), second), tails))
     }
 
     /// Why the load must end, since nothing of it is kept any more.

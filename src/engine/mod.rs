@@ -29,6 +29,6 @@ mod totals;
 pub use cell_run::{CellRun, CellRunError};
 pub use control::OnDrop;
 pub use floor::{Floor, floor};
-pub use progress::{Observer, Phase, Progress};
+pub use progress::{LiveSecond, Observer, Phase, Progress, Tail};
 pub use sender::{InFlight, Pending, SendBook, SendPlan, Sender, sharpen_timer};
 pub use spawn::bodies;

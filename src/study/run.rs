@@ -263,7 +263,7 @@ impl RunningStudy<'_, '_> {
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let floor = self.floor(cell, &name);
-        self.step_in_short(&name, &in_short(cell));
+        self.step_at(&name, &in_short(cell), Some((cell, block)));
         let (mut output, used) = self.window(cell, block, &name, broker)?;
         raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
@@ -409,11 +409,12 @@ impl RunningStudy<'_, '_> {
     }
 
     fn step(&mut self, text: &str) {
-        self.step_in_short(text, text);
+        self.step_at(text, text, None);
     }
 
-    fn step_in_short(&mut self, text: &str, short: &str) {
-        self.observer.step(&Step { text, short, done: self.done, all: self.all });
+    fn step_at(&mut self, text: &str, short: &str, cell: Option<(&Cell, u32)>) {
+        let (done, all) = (self.done, self.all);
+        self.observer.step(&Step { text, short, cell, done, all });
     }
 
     fn warn(&mut self, text: String) {

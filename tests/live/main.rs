@@ -22,4 +22,5 @@ mod size;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod topologies;

@@ -41,7 +41,8 @@ impl RunningStudy<'_, '_> {
             match spoilt(&output.record) {
                 Some(why) if repeated.len() < most as usize && !self.interrupted() => {
                     let text = format!("{name}: spoilt by the harness ({why}), measured again");
-                    self.step_in_short(&text, &format!("{}, again", in_short(cell)));
+                    let short = format!("{}, again", in_short(cell));
+                    self.step_at(&text, &short, Some((cell, block)));
                     self.deleted(name, used);
                     repeated.push(why);
                 }
