@@ -1,11 +1,13 @@
 //! What can be typed. Types only; nothing here does anything.
 
 use super::exit::Code;
+use super::live;
 use super::tag;
 use crate::claims;
 use crate::scenario::claim_ids;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -32,7 +34,8 @@ Examples:
   brokerbench run latency --system kafka --system redis-streams
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s -v
   brokerbench run latency --threshold 'kafka: end_to_end.p99 < 50ms' -q
-  brokerbench run my-scenario.yaml --seed 7 --tag change=batch-size --json";
+  brokerbench run my-scenario.yaml --seed 7 --tag change=batch-size --json
+  brokerbench run my-soak.yaml --metrics 127.0.0.1:9464 --tui";
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
@@ -291,11 +294,26 @@ pub struct RunArgs {
     #[command(flatten)]
     pub loudness: LoudnessArgs,
     #[command(flatten)]
+    pub live: LiveArgs,
+    #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
     #[command(flatten)]
     pub results: ResultsArgs,
+}
+
+/// Both take time from the machine that measures: what they took is told with the results.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "While it runs")]
+pub struct LiveArgs {
+    /// Serve the figures of every second to Prometheus, on an address of this machine alone, such
+    /// as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", value_parser = live::own_address)]
+    pub metrics: Option<SocketAddr>,
+    /// Draw rates, latencies and backlog on the terminal, in place of the line of progress
+    #[arg(long, conflicts_with = "quiet")]
+    pub tui: bool,
 }
 
 #[derive(Debug, Args)]

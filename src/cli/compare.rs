@@ -6,6 +6,7 @@
 use super::args::CompareArgs;
 use super::ending::{one_line, results_flag, threshold};
 use super::exit::{Code, Failure, worst};
+use super::live::Watching;
 use super::run::{Chosen, Session, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
@@ -41,8 +42,15 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let time_left = TimeLeft::of(scenarios.iter().map(|(_, scenario)| scenario));
-    let session =
-        Session { results, selfcheck: Some(selfcheck.clone()), tags, time_left, interrupt };
+    let session = Session {
+        results,
+        selfcheck: Some(selfcheck.clone()),
+        tags,
+        time_left,
+        // A table is measured beside nothing.
+        watching: Watching::default(),
+        interrupt,
+    };
     let (runs, codes, elapsed, missed) = Default::default();
     let mut comparing =
         Comparing { args, suite, session, runs, failed: unread, codes, elapsed, missed };

@@ -13,6 +13,7 @@ mod exit;
 mod fetch;
 mod inspect;
 mod list;
+mod live;
 mod progress;
 mod raw;
 mod results;

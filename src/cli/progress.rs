@@ -1,6 +1,7 @@
 //! Progress on stderr: one line that changes on a terminal, one plain line every ten seconds
 //! elsewhere.
 
+use super::live::Shown;
 use super::signals::Interrupt;
 use super::time_left::TimeLeft;
 use super::{Loudness, loudness, say};
@@ -62,12 +63,6 @@ impl<'a> Display<'a> {
         }
     }
 
-    pub fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     /// A line of its own, above the bar.
     fn say(&self, text: &str) {
         match &self.bar {
@@ -124,6 +119,15 @@ impl StudyObserver for Display<'_> {
 
     fn warning(&mut self, text: &str) {
         self.say(&format!("warning: {text}"));
+    }
+}
+
+impl Shown for Display<'_> {
+    fn clear(&mut self) -> Option<String> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        None
     }
 }
 

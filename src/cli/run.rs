@@ -4,7 +4,7 @@ use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
 use super::ending::Ending;
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
-use super::progress::Display;
+use super::live::Watching;
 use super::signals::Interrupt;
 use super::time_left::TimeLeft;
 use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
@@ -28,10 +28,11 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
+    let watching = Watching::begin(&args.live)?;
     let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
-    let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };
+    let mut session = Session { results, selfcheck: None, tags, time_left, watching, interrupt };
     let mut codes = Vec::new();
     for scenario in scenarios {
         let done = measure(&scenario, &mut chosen, &mut session)?;
@@ -94,6 +95,7 @@ pub struct Session<'a> {
     pub selfcheck: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub time_left: TimeLeft,
+    pub watching: Watching,
     pub interrupt: &'a Interrupt,
 }
 
@@ -111,7 +113,8 @@ pub fn measure(
         cells => format!("{cells} cells"),
     };
     say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
-    let mut display = Display::new(&scenario.name, &mut session.time_left, interrupt.clone());
+    let mut watchers =
+        session.watching.over(&scenario.name, &mut session.time_left, interrupt)?;
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),
@@ -125,10 +128,11 @@ pub fn measure(
         selfcheck: selfcheck.unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
     };
-    let finished = study::run(study, &mut display);
-    display.clear();
+    let finished = study::run(study, &mut watchers);
+    let costs = watchers.end();
     session.time_left.end();
     let mut finished = finished?;
+    finished.manifest.warnings.extend(costs);
     let summary = summarize(&finished.folder)?;
     let findings: Vec<_> =
         scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();

@@ -106,9 +106,26 @@ fn what_was_typed_wrong_is_usage() {
         (&["compare", "--tag", "change"], &["--tag", "--tag change=batch-size"]),
         (&["run", "latency", "--tag", "a=1", "--tag", "a=2"], &["--tag a", "each key once"]),
         (&["report", "-q", "-v"], &["--quiet", "--verbose"]),
+        (
+            &["run", "latency", "--metrics", "192.0.2.1:9464"],
+            &["--metrics", "192.0.2.1:9464", "others would reach it", "127.0.0.1:9464"],
+        ),
+        (&["run", "latency", "--metrics", "0.0.0.0:9464"], &["others would reach it"]),
+        (&["run", "latency", "--metrics", "localhost"], &["'localhost'", "127.0.0.1:9464"]),
+        (&["run", "latency", "--tui", "-q"], &["--tui", "--quiet"]),
+        (&["run", "latency", "--tui"], &["--tui", "no terminal", "leave it out"]),
     ] {
         assert_names(&ends_with(2, args), parts);
     }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let told = ends_with(3, &["run", "latency", "--metrics", &address]);
+    assert_names(&told, &["--metrics", &address, "choose another port"]);
+    assert!(!told.contains("environment:"), "{told}");
 }
 
 #[test]

@@ -24,3 +24,4 @@ mod soak;
 mod support;
 mod sweep;
 mod topologies;
+mod watched;

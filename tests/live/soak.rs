@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-fn scenario(systems: &str, load: &str) -> String {
+pub fn scenario(systems: &str, load: &str) -> String {
     format!(
         "schema: 1\nname: soak\nquestion: Does it last?\nsystems: {systems}\nload: {{model: open, \
          warm-up: 1s, warm-up-limit: 6s, broker-warm-up: 1s, floor: false, {load}}}\nmessage: \
@@ -40,7 +40,7 @@ fn measured(results: &Path) -> usize {
     tables.map(rows).max().unwrap_or(0)
 }
 
-fn await_measured(results: &Path, seconds: usize) {
+pub fn await_measured(results: &Path, seconds: usize) {
     let begun = Instant::now();
     while measured(results) < seconds {
         assert!(begun.elapsed() < Duration::from_secs(300 + 2 * seconds as u64), "nothing on disk");

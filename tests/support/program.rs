@@ -118,6 +118,11 @@ impl Run {
         }
     }
 
+    /// What it has said on standard error so far.
+    pub fn told(&self) -> String {
+        self.told.lock().unwrap().clone()
+    }
+
     /// The process id of its broker, by a part of the command line.
     pub fn broker(&self, program: &str) -> u32 {
         let mut found = processes(self.temporary.path());

@@ -9,6 +9,7 @@ use super::thread_cpu_ns;
 use crate::cli::exit::{Code, Failure};
 use crate::engine::LiveSecond;
 use crate::result::words::time;
+use crate::sanitize;
 use crate::study::Step;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -68,7 +69,6 @@ impl Metrics {
 
     /// Another cell, or none, is measured from now on.
     pub fn step(&mut self, scenario: &str, step: &Step<'_>) {
-        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         self.cell = step.cell.map(|(cell, block)| {
             vec![
                 label("scenario", scenario),
@@ -105,9 +105,14 @@ impl Metrics {
     }
 }
 
+/// Names are the users' own, and the library writes values as they are.
+fn label(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), sanitize::line(value).replace('\\', r"\\").replace('"', "\\\""))
+}
+
 impl Families {
     fn registry(&self) -> Registry {
-        let mut all = <Registry>::with_prefix(PREFIX);
+        let mut all = Registry::with_prefix(PREFIX);
         all.register(
             "messages_per_second",
             "Messages in the last whole second: offered by the plan, sent, acked, consumed (first \
@@ -164,8 +169,7 @@ impl Families {
             gauges.clear();
         }
         let with = |more: &[(&str, &str)]| -> Labels {
-            let more = more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-            cell.iter().cloned().chain(more).collect()
+            cell.iter().cloned().chain(more.iter().map(|(key, value)| label(key, value))).collect()
         };
         let set = |gauges: &Gauges, more: &[(&str, &str)], value: f64| {
             gauges.get_or_create(&with(more)).set(value);
@@ -242,7 +246,7 @@ mod tests {
             acked: 8990,
             failed: 3,
             consumed: 8980,
-            faults: vec!["kill on \"node\" 2".into()],
+            faults: vec!["kill on \"node\" \\2".into()],
         }
     }
 
@@ -278,7 +282,7 @@ mod tests {
         assert!(of("brokerbench_latency_seconds{", "quantile=\"0.99\"").ends_with(" 0.005"));
         assert!(of("brokerbench_messages_total{", "kind=\"failed\"").ends_with(" 3"));
         assert!(of("brokerbench_in_flight_messages{", "").ends_with(" 7.0"));
-        assert!(of("brokerbench_fault_in_force{", "kill on \\\"node\\\" 2").ends_with(" 1.0"));
+        assert!(of("brokerbench_fault_in_force{", r#"kill on \"node\" \\2""#).ends_with(" 1.0"));
         metrics.step("soak", &step(None));
         assert!(!get(address, "GET /metrics").contains("kind=\"offered\""), "nothing runs");
         assert!(get(address, "GET /other").starts_with("HTTP/1.1 404"));

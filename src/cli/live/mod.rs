@@ -9,12 +9,66 @@ mod screen;
 mod server;
 mod view;
 
-pub use metrics::Metrics;
-pub use screen::{Screen, restore, shown};
+pub use screen::{restore, shown};
 
+use super::args::LiveArgs;
+use super::exit::Failure;
+use super::progress::Display;
+use super::say;
+use super::signals::Interrupt;
+use super::time_left::TimeLeft;
 use crate::engine::{LiveSecond, Observer, Progress};
 use crate::study::{Step, StudyObserver};
+use metrics::Metrics;
 use rustix::time::{ClockId, clock_gettime};
+use screen::Screen;
+use std::net::SocketAddr;
+
+/// An address that no other machine reaches: nobody is asked for a password there.
+pub fn own_address(text: &str) -> Result<SocketAddr, String> {
+    let such = "such as 127.0.0.1:9464";
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err(format!("others would reach it: give one of this machine alone, {such}")),
+        Err(_) => Err(format!("not an IP address with a port, {such}")),
+    }
+}
+
+/// How all runs of one call are watched: by a line of progress, unless more was asked for.
+#[derive(Default)]
+pub struct Watching {
+    metrics: Option<Metrics>,
+    tui: bool,
+}
+
+impl Watching {
+    /// Before anything is started: what cannot be had is said at once.
+    pub fn begin(args: &LiveArgs) -> Result<Self, Failure> {
+        if args.tui {
+            screen::drawable()?;
+        }
+        let metrics = args.metrics.map(Metrics::listen).transpose()?.map(|(metrics, address)| {
+            say(&format!("metrics: http://{address}/metrics"));
+            metrics
+        });
+        Ok(Self { metrics, tui: args.tui })
+    }
+
+    /// Those who watch one run.
+    pub fn over<'a>(
+        &'a mut self,
+        scenario: &'a str,
+        time_left: &'a mut TimeLeft,
+        interrupt: &Interrupt,
+    ) -> Result<Watchers<'a>, Failure> {
+        let interrupt = interrupt.clone();
+        let shown: Box<dyn Shown + 'a> = match self.tui {
+            true => Box::new(Screen::open(scenario, time_left, interrupt)?),
+            false => Box::new(Display::new(scenario, time_left, interrupt)),
+        };
+        Ok(Watchers { shown, metrics: self.metrics.as_mut(), scenario })
+    }
+}
 
 /// What shows a run on the terminal.
 pub trait Shown: StudyObserver {
@@ -29,15 +83,7 @@ pub struct Watchers<'a> {
     scenario: &'a str,
 }
 
-impl<'a> Watchers<'a> {
-    pub fn new(
-        shown: Box<dyn Shown + 'a>,
-        metrics: Option<&'a mut Metrics>,
-        scenario: &'a str,
-    ) -> Self {
-        Self { shown, metrics, scenario }
-    }
-
+impl Watchers<'_> {
     /// What watching took, in words for the results; nothing where nobody asked for it.
     pub fn end(mut self) -> Vec<String> {
         let metrics = self.metrics.as_mut().map(|metrics| metrics.end());

@@ -63,6 +63,16 @@ fn take() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
     Terminal::new(CrosstermBackend::new(stderr()))
 }
 
+/// Whether standard error is a terminal that can be drawn on.
+pub fn drawable() -> Result<(), Failure> {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if stderr().is_terminal() && !dumb {
+        return Ok(());
+    }
+    let message = "--tui: standard error is no terminal that can be drawn on: leave it out";
+    Err(Failure::new(Code::Usage, message))
+}
+
 pub struct Screen<'a> {
     to: Sender<News>,
     /// Returns the CPU time that it took, ns.
@@ -80,11 +90,6 @@ impl<'a> Screen<'a> {
         time_left: &'a mut TimeLeft,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        if !stderr().is_terminal() || dumb {
-            let message = "--tui: standard error is no terminal that can be drawn on: leave it out";
-            return Err(Failure::new(Code::Usage, message));
-        }
         let terminal = take().map_err(|error| {
             restore();
             Failure::new(Code::Usage, format!("--tui: the terminal cannot be drawn on: {error}"))

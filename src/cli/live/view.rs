@@ -1,7 +1,7 @@
 //! What the view shows, and how it is laid out: on 80 columns and 24 lines everything is there.
 //!
-//! Offered and carried rate and the tail over the last minutes, the books so far, backlog, faults in
-//! force, how long it still takes. Colours are a help and never the only sign.
+//! Offered and carried rate and the tail over the last minutes, the books so far, backlog, faults
+//! in force, how long it still takes. Colours are a help and never the only sign.
 
 use crate::engine::{LiveSecond, Phase, Tail};
 use crate::model::Latency;
@@ -92,11 +92,12 @@ impl View {
     }
 
     pub fn render(&self, frame: &mut Frame<'_>) {
-        let [head, now, rates, tails, books, costs, lines, keys] = Layout::vertical([
+        let [head, now, rates, tails, books, costs, faults, lines, keys] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(1),
             Constraint::Fill(1),
             Constraint::Fill(1),
+            Constraint::Length(1),
             Constraint::Length(1),
             Constraint::Length(1),
             Constraint::Length(LINES as u16),
@@ -111,6 +112,7 @@ impl View {
         self.draw_tails(frame, tails);
         frame.render_widget(Paragraph::new(self.books()), books);
         frame.render_widget(Paragraph::new(self.costs()), costs);
+        frame.render_widget(Paragraph::new(Span::styled(self.faults(), bold)), faults);
         let told: Vec<Line<'_>> = self.lines.iter().map(|line| Line::from(line.as_str())).collect();
         frame.render_widget(Paragraph::new(told), lines);
         frame.render_widget(Paragraph::new(self.keys()), keys);
@@ -133,30 +135,33 @@ impl View {
 
     fn books(&self) -> String {
         let Some(last) = self.seconds.back() else { return String::new() };
-        let in_flight = last.sent.saturating_sub(last.acked + last.failed);
         format!(
-            "sent {} · acked {} · consumed {} · failed {} · in flight {} · backlog {}",
+            "sent {} · acked {} · consumed {} · failed {}",
             compact(last.sent as f64),
             compact(last.acked as f64),
             compact(last.consumed as f64),
             grouped(last.failed),
-            grouped(in_flight),
-            grouped(last.row.backlog_messages),
         )
     }
 
+    /// What is under way, and what it takes.
     fn costs(&self) -> String {
         let Some(last) = self.seconds.back() else { return String::new() };
-        let percent = |percent: Option<f64>| percent.map(|percent| format!("{percent:.0} %"));
-        let cpu = [
-            ("client", percent(last.row.client_cpu_percent)),
-            ("broker", percent(last.row.broker_cpu_percent)),
-        ];
-        let cpu = cpu.into_iter().filter_map(|(of, percent)| Some(format!("{of} {}", percent?)));
-        let cpu = format!("of a core: {}", cpu.collect::<Vec<_>>().join(", "));
-        match last.faults.is_empty() {
-            true => cpu,
-            false => sanitize::line(&format!("FAULT {} · {cpu}", last.faults.join(", "))),
+        let in_flight = last.sent.saturating_sub(last.acked + last.failed);
+        let counts = [("in flight", in_flight), ("backlog", last.row.backlog_messages)]
+            .map(|(of, count)| format!("{of} {}", compact(count as f64)));
+        let cpu = [("client", last.row.client_cpu_percent), ("broker", last.row.broker_cpu_percent)]
+            .into_iter()
+            .filter_map(|(of, percent)| Some(format!("CPU of the {of} {:.0} %", percent?)));
+        counts.into_iter().chain(cpu).collect::<Vec<_>>().join(" · ")
+    }
+
+    fn faults(&self) -> String {
+        match self.seconds.back() {
+            Some(last) if !last.faults.is_empty() => {
+                sanitize::line(&format!("FAULT: {}", last.faults.join(", ")))
+            }
+            _ => String::new(),
         }
     }
 
@@ -312,8 +317,9 @@ mod tests {
             "measuring, 31 s of 120 s · about 3 minutes left",
             "offered 10.0k/s · carried 9.99k/s",
             "end_to_end · p50 500 µs · p99 3.10 ms · p99.9 20.0 ms",
-            "sent 310k · acked 310k · consumed 309k · failed 7 · in flight 303 · backlog 1,234",
-            "FAULT kill on node 2 · of a core: client 34 %",
+            "sent 310k · acked 310k · consumed 309k · failed 7",
+            "in flight 303 · backlog 1.23k · CPU of the client 34 %",
+            "FAULT: kill on node 2",
             "kill took effect on node 2\u{fffd}[2J",
             "q or Ctrl-C: stop",
         ] {
