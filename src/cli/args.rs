@@ -98,7 +98,7 @@ pub enum Command {
     /// Print the newest comparison table, put it into a file, or check that it is up to date
     #[command(after_help = TABLE_EXAMPLES)]
     Table(TableArgs),
-    /// Write a run's histograms in another format
+    /// Write a run's histograms, or its seconds, in another format
     Export {
         /// A run folder, its name, or `latest`
         #[arg(default_value = "latest")]
@@ -362,4 +362,7 @@ pub struct TableArgs {
 pub enum ExportFormat {
     /// HdrHistogram percentile distribution, one file per cell and metric
     Hgrm,
+    /// Every second of each cell with its time, by the names of `run --metrics`, for Prometheus
+    #[value(name = "openmetrics")]
+    OpenMetrics,
 }

@@ -27,7 +27,7 @@ mod time_left;
 use crate::environment::raise_open_files;
 use crate::sanitize;
 use anstream::AutoStream;
-use args::{Cli, Command, ExportFormat, LoudnessArgs};
+use args::{Cli, Command, LoudnessArgs};
 use clap::Parser;
 use exit::{Code, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -49,8 +49,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &interrupt),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
-        Command::Export { run, format: ExportFormat::Hgrm, results } => {
-            results::export(run, &results.results)
+        Command::Export { run, format, results } => {
+            results::export(run, *format, &results.results)
         }
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),

@@ -1,6 +1,6 @@
 //! Commands that read results: report, table, export.
 
-use super::args::TableArgs;
+use super::args::{ExportFormat, TableArgs};
 use super::ending::Ending;
 use super::exit::{Code, Failure};
 use super::{Outcome, loudness, out, raw, say, width};
@@ -212,9 +212,13 @@ fn replaced(text: &str, of: &str, new: &str) -> Option<String> {
     Some(format!("{}\n{}\n{}", &text[..begin], new.trim(), &text[end..]))
 }
 
-pub fn export(run: &str, results: &Path) -> Outcome {
+pub fn export(run: &str, format: ExportFormat, results: &Path) -> Outcome {
     let folder = find(run, results)?;
-    for file in formats::write_hgrm(&folder)? {
+    let written = match format {
+        ExportFormat::Hgrm => formats::write_hgrm(&folder)?,
+        ExportFormat::OpenMetrics => formats::write_open_metrics(&folder)?,
+    };
+    for file in written {
         out(&folder.path().join(file).display().to_string());
     }
     Ok(Code::Fine)

@@ -1,8 +1,9 @@
-//! Other formats of a run: `.hgrm`. Reads results only; needs no broker.
+//! Other formats of a run: `.hgrm`, OpenMetrics. Reads results only; needs no broker.
 
 pub mod hgrm;
+pub mod open_metrics;
 
-use crate::result::{ResultError, RunFolder};
+use crate::result::{ResultError, RunFolder, files};
 
 /// Writes `export/<label>/<cell>/block-N/<metric>.hgrm` for every cell of a run, in milliseconds;
 /// returns the paths, relative to the run folder.
@@ -25,6 +26,26 @@ pub fn write_hgrm(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
     Ok(written)
 }
 
+/// Writes `export/<label>/<cell>/block-N/seconds.om` for every cell that has a time series; returns
+/// the paths, relative to the run folder.
+pub fn write_open_metrics(folder: &RunFolder) -> Result<Vec<String>, ResultError> {
+    let manifest = folder.read_manifest()?;
+    let mut written = Vec::new();
+    for cell in folder.read_cells(&manifest)? {
+        let rows = cell.windows()?;
+        if rows.is_empty() {
+            continue;
+        }
+        let path = format!("export/{}/seconds.om", cell.place());
+        let labels = open_metrics::labels(&manifest.scenario.name, &cell.record.id);
+        files::write_atomic_by(&folder.path().join(&path), |file| {
+            open_metrics::encode(&rows, &labels, folder.epoch(), file)
+        })?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
 #[cfg(test)]
 mod tests {
     use crate::model::Latency;
@@ -42,6 +63,10 @@ mod tests {
             "{written:?}"
         );
         assert!(written.iter().all(|path| folder.path().join(path).is_file()));
+        let seconds = super::write_open_metrics(&folder).unwrap();
+        assert_eq!(seconds.len(), 24);
+        let text = std::fs::read_to_string(folder.path().join(&seconds[0])).unwrap();
+        assert!(text.contains("label=\"kafka\"") && text.ends_with("# EOF\n"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::record::SECOND_NS;
 /// window is among them.
 pub fn cut_off(started: &CellRecord, rows: &[WindowRow]) -> Option<CellRecord> {
     let measured = || rows.iter().filter(|row| row.phase == "measure");
-    let (first, last) = (measured().next()?, measured().last()?);
+    let (first, last) = (measured().next()?, measured().next_back()?);
     let sum = |of: fn(&WindowRow) -> u64| rows.iter().map(of).sum::<u64>();
     let in_window = |of: fn(&WindowRow) -> u64| measured().map(of).sum::<u64>();
     let offered = |row: &WindowRow| row.offered_messages.unwrap_or(0);

@@ -6,8 +6,8 @@
 //! cells/<label>/<cell>/block-N/
 //!     latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
 //! ```
-//! `accounting.json` is written last. A cell without it was cut off, or still runs: what its journal
-//! has is all there is of it. Nothing here computes a number.
+//! `accounting.json` is written last. A cell without it was cut off, or still runs: what its
+//! journal has is all there is of it. Nothing here computes a number.
 
 use super::cut_off::cut_off;
 use super::error::ResultError;

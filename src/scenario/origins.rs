@@ -9,7 +9,11 @@ use crate::result::{Origin, words::name};
 use crate::yaml::{HIDDEN, YamlNode, is_secret, segments};
 
 /// Every key with its value and the layer that it comes from.
-pub(super) fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
+pub(super) fn resolved(
+    scenario: &Scenario,
+    tree: &YamlNode,
+    axes: &[MatrixAxis<'_>],
+) -> Vec<Origin> {
     let mut rows = vec![
         ("primary".into(), scenario.primary.to_string()),
         ("guarantee".into(), name(&scenario.guarantee)),

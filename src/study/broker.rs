@@ -100,8 +100,8 @@ pub fn warm(
     })
 }
 
-/// Cells of one label that one broker can serve, together, in the order of their first ones: where a
-/// matrix varies what brokers are set to, there are several.
+/// Cells of one label that one broker can serve, together, in the order of their first ones: where
+/// a matrix varies what brokers are set to, there are several.
 pub fn by_broker(cells: impl IntoIterator<Item = Cell>) -> Vec<Vec<Cell>> {
     let mut groups: Vec<Vec<Cell>> = Vec::new();
     for cell in cells {

@@ -279,6 +279,8 @@ fn a_stored_run_is_rendered_again_byte_for_byte() {
         files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(),
         4
     );
+    let files = ends_with(0, &["export", "--format", "openmetrics", "--results", results]);
+    assert!(files.trim_end().ends_with("seconds.om"), "{files}");
 }
 
 /// Changes a stored manifest, as another run would have written it.

@@ -8,34 +8,26 @@ use super::server::{Page, serve};
 use super::thread_cpu_ns;
 use crate::cli::exit::{Code, Failure};
 use crate::engine::LiveSecond;
+use crate::export::open_metrics::{FIGURES, Family, Labels, PREFIX, label, labels};
 use crate::result::words::time;
-use crate::sanitize;
 use crate::study::Step;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-type Labels = Vec<(String, String)>;
-type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
-type Counters = Family<Labels, Counter>;
-
-/// Before every name.
-const PREFIX: &str = "brokerbench";
+type Gauges = family::Family<Labels, Gauge<f64, AtomicU64>>;
+type Counters = family::Family<Labels, Counter>;
 
 #[derive(Default)]
 struct Families {
-    rates: Gauges,
-    latencies: Gauges,
-    backlog: Gauges,
+    /// What rows hold, each by its [`Family`].
+    of_rows: [Gauges; Family::ALL.len()],
     in_flight: Gauges,
-    cpu: Gauges,
-    memory: Gauges,
     faults: Gauges,
-    phase: Gauges,
     messages: Counters,
 }
 
@@ -69,15 +61,7 @@ impl Metrics {
 
     /// Another cell, or none, is measured from now on.
     pub fn step(&mut self, scenario: &str, step: &Step<'_>) {
-        self.cell = step.cell.map(|(cell, block)| {
-            vec![
-                label("scenario", scenario),
-                label("label", &cell.label),
-                label("system", cell.config.system.name()),
-                label("cell", &cell.point),
-                label("block", &block.to_string()),
-            ]
-        });
+        self.cell = step.cell.map(|(cell, block)| labels(scenario, &cell.record(block).id));
         let _reads_wait = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.families.clear();
     }
@@ -105,46 +89,18 @@ impl Metrics {
     }
 }
 
-/// Names are the users' own, and the library writes values as they are.
-fn label(key: &str, value: &str) -> (String, String) {
-    (key.to_owned(), sanitize::line(value).replace('\\', r"\\").replace('"', "\\\""))
-}
-
 impl Families {
     fn registry(&self) -> Registry {
         let mut all = Registry::with_prefix(PREFIX);
-        all.register(
-            "messages_per_second",
-            "Messages in the last whole second: offered by the plan, sent, acked, consumed (first \
-             deliveries over all subscriptions)",
-            self.rates.clone(),
-        );
-        all.register_with_unit(
-            "latency",
-            "Quantiles of the last whole second, warm-up included; publish and end_to_end count \
-             from the planned time",
-            Unit::Seconds,
-            self.latencies.clone(),
-        );
-        all.register(
-            "backlog_messages",
-            "Acknowledged and not yet consumed by every subscription",
-            self.backlog.clone(),
-        );
+        for (family, gauges) in Family::ALL.into_iter().zip(&self.of_rows) {
+            all.register(family.name(), family.help(), gauges.clone());
+        }
         all.register(
             "in_flight_messages",
             "Sent and neither acknowledged nor given up",
             self.in_flight.clone(),
         );
-        all.register("cpu_cores", "Cores busy for client and broker", self.cpu.clone());
-        all.register_with_unit(
-            "broker_memory",
-            "Resident memory of the broker's processes",
-            Unit::Bytes,
-            self.memory.clone(),
-        );
         all.register("fault_in_force", "1 while this fault is in force", self.faults.clone());
-        all.register("phase", "1 for warm-up, measure or drain", self.phase.clone());
         all.register(
             "messages",
             "Messages since the load began: sent, acked, consumed, failed",
@@ -154,56 +110,39 @@ impl Families {
     }
 
     fn clear(&self) {
-        let Self { rates, latencies, backlog, in_flight, cpu, memory, faults, phase, messages } =
-            self;
-        for gauges in [rates, latencies, backlog, in_flight, cpu, memory, faults, phase] {
+        for gauges in self.of_rows.iter().chain([&self.in_flight, &self.faults]) {
             gauges.clear();
         }
-        messages.clear();
+        self.messages.clear();
     }
 
     /// In the place of the second before.
-    fn set(&self, cell: &Labels, second: &LiveSecond) {
-        let row = &second.row;
-        for gauges in [&self.rates, &self.latencies, &self.faults, &self.phase] {
-            gauges.clear();
-        }
+    fn set(&self, cell: &[(String, String)], second: &LiveSecond) {
+        self.clear();
         let with = |more: &[(&str, &str)]| -> Labels {
             cell.iter().cloned().chain(more.iter().map(|(key, value)| label(key, value))).collect()
         };
         let set = |gauges: &Gauges, more: &[(&str, &str)], value: f64| {
             gauges.get_or_create(&with(more)).set(value);
         };
-        let rates = [
-            ("offered", row.offered_messages),
-            ("sent", Some(row.sent_messages)),
-            ("acked", Some(row.acked_messages)),
-            ("consumed", Some(row.consumed_messages)),
-        ];
-        for (kind, count) in rates.into_iter().filter_map(|(kind, count)| Some((kind, count?))) {
-            set(&self.rates, &[("kind", kind)], count as f64);
+        // Of latencies there is more than a row holds.
+        for figure in FIGURES.iter().filter(|figure| figure.family != Family::Latencies) {
+            if let Some(value) = (figure.of)(&second.row) {
+                set(&self.of_rows[figure.family as usize], figure.labels, value);
+            }
         }
         for (latency, tail) in &second.tails {
             let values = [("0.5", tail.p50_ns), ("0.99", tail.p99_ns), ("0.999", tail.p99_9_ns)];
             for (quantile, ns) in values {
                 let more = [("latency", latency.name()), ("quantile", quantile)];
-                set(&self.latencies, &more, ns as f64 / 1e9);
+                set(&self.of_rows[Family::Latencies as usize], &more, ns as f64 / 1e9);
             }
         }
-        set(&self.backlog, &[], row.backlog_messages as f64);
         let in_flight = second.sent.saturating_sub(second.acked + second.failed);
         set(&self.in_flight, &[], in_flight as f64);
-        let cpu = [("client", row.client_cpu_percent), ("broker", row.broker_cpu_percent)];
-        for (of, percent) in cpu.into_iter().filter_map(|(of, percent)| Some((of, percent?))) {
-            set(&self.cpu, &[("of", of)], percent / 100.0);
-        }
-        if let Some(bytes) = row.broker_rss_bytes {
-            set(&self.memory, &[], bytes as f64);
-        }
         for fault in &second.faults {
-            set(&self.faults, &[("fault", fault)], 1.0);
+            set(&self.faults, &[("fault", fault.as_str())], 1.0);
         }
-        set(&self.phase, &[("phase", second.phase.name())], 1.0);
         let counts = [
             ("sent", second.sent),
             ("acked", second.acked),
@@ -235,6 +174,7 @@ mod tests {
             elapsed_ns: 9_000_000_000,
             window_ns: Some((4_000_000_000, 20_000_000_000)),
             row: WindowRow {
+                phase: "measure".into(),
                 offered_messages: Some(1000),
                 acked_messages: 990,
                 backlog_messages: 12,
@@ -281,6 +221,8 @@ mod tests {
         assert!(line.ends_with(" 1000.0"), "{line}");
         assert!(of("brokerbench_latency_seconds{", "quantile=\"0.99\"").ends_with(" 0.005"));
         assert!(of("brokerbench_messages_total{", "kind=\"failed\"").ends_with(" 3"));
+        assert!(of("brokerbench_phase{", "measure").ends_with(" 1.0"));
+        assert!(of("brokerbench_cpu_cores{", "of=\"broker\"").ends_with(" 0.5"));
         assert!(of("brokerbench_in_flight_messages{", "").ends_with(" 7.0"));
         assert!(of("brokerbench_fault_in_force{", r#"kill on \"node\" \\2""#).ends_with(" 1.0"));
         metrics.step("soak", &step(None));
