@@ -123,7 +123,7 @@ impl StudyObserver for Display<'_> {
 }
 
 impl Shown for Display<'_> {
-    fn clear(&mut self) -> Option<String> {
+    fn clear(&mut self) -> Option<u64> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -15,6 +15,7 @@ use super::progress::{LiveSecond, Observer, Phase, Progress};
 use super::publish::ProducerReport;
 use super::rows::RowTerms;
 use super::spawn::{start_consumers, start_producers};
+use super::thread_cpu::thread_cpu_ns;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::inject::Shared;
@@ -197,6 +198,7 @@ impl<'a> CellRun<'a, '_> {
             return;
         }
         *told = second;
+        let begun_ns = thread_cpu_ns();
         let Some((row, tails)) = telemetry.live(control.window(), second) else { return };
         let live = LiveSecond {
             phase: Phase::of(control.window(), now, now + 1),
@@ -209,6 +211,7 @@ impl<'a> CellRun<'a, '_> {
             failed: control.failed.load(Relaxed),
             consumed: telemetry.flow.consumed.total(),
             faults: telemetry.faults.values().cloned().collect(),
+            cost_ns: thread_cpu_ns().saturating_sub(begun_ns),
         };
         if let Some(observer) = &mut self.observer {
             observer.second(&live);

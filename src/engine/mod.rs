@@ -32,3 +32,4 @@ pub use floor::{Floor, floor};
 pub use progress::{LiveSecond, Observer, Phase, Progress, Tail};
 pub use sender::{InFlight, Pending, SendBook, SendPlan, Sender, sharpen_timer};
 pub use spawn::bodies;
+pub use thread_cpu::thread_cpu_ns;

@@ -73,6 +73,8 @@ pub struct LiveSecond {
     pub consumed: u64,
     /// Faults in force, such as `kill on node 2`.
     pub faults: Vec<String>,
+    /// CPU time that it took to work this out.
+    pub cost_ns: u64,
 }
 
 /// Quantiles, ns.

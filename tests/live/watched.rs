@@ -55,7 +55,7 @@ fn figures_are_scraped_while_they_are_measured() {
     assert!(p99 > 0.0 && p99 < 10.0, "{p99}");
     let ended = run.end();
     ended.measured();
-    assert!(warnings(&ended.folder()).contains("--metrics: read 1 times beside the load"));
+    assert!(warnings(&ended.folder()).contains("--metrics, read 1 times, took "));
 }
 
 /// On a terminal of its own; `typed` goes to its keyboard.
@@ -97,7 +97,7 @@ fn a_view_is_drawn_and_its_key_ends_the_run_with_the_terminal_given_back() {
         assert!(drawn.contains(words), "`{words}` is missing in: {drawn}");
     }
     assert!(after.contains("status   interrupted"), "{after}");
-    assert!(warnings(&only_run(results.path())).contains("--tui: drawing took"));
+    assert!(warnings(&only_run(results.path())).contains("--tui took "));
 }
 
 fn only_run(results: &Path) -> PathBuf {

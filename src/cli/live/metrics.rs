@@ -5,11 +5,9 @@
 //! dashboards: `docs/commands.md` lists them.
 
 use super::server::{Page, serve};
-use super::thread_cpu_ns;
 use crate::cli::exit::{Code, Failure};
-use crate::engine::LiveSecond;
+use crate::engine::{LiveSecond, thread_cpu_ns};
 use crate::export::open_metrics::{FIGURES, Family, Labels, PREFIX, label, labels};
-use crate::result::words::time;
 use crate::study::Step;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family;
@@ -75,17 +73,13 @@ impl Metrics {
         self.spent_ns += thread_cpu_ns().saturating_sub(begun_ns);
     }
 
-    /// Nothing is measured any more. What it took, in words.
-    pub fn end(&mut self) -> String {
+    /// Nothing is measured any more. How often it was read, and the CPU time of all of it, ns.
+    pub fn end(&mut self) -> (u64, u64) {
         self.cell = None;
         let _reads_wait = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         self.families.clear();
         let (reads, served_ns) = self.page.taken();
-        let spent_ns = std::mem::take(&mut self.spent_ns) + served_ns;
-        format!(
-            "--metrics: read {reads} times beside the load, {} of CPU in all",
-            time(spent_ns as f64)
-        )
+        (reads, std::mem::take(&mut self.spent_ns) + served_ns)
     }
 }
 
@@ -186,6 +180,7 @@ mod tests {
             acked: 8990,
             failed: 3,
             consumed: 8980,
+            cost_ns: 0,
             faults: vec!["kill on \"node\" \\2".into()],
         }
     }
@@ -229,7 +224,7 @@ mod tests {
         assert!(!get(address, "GET /metrics").contains("kind=\"offered\""), "nothing runs");
         assert!(get(address, "GET /other").starts_with("HTTP/1.1 404"));
         assert!(get(address, "POST /metrics").starts_with("HTTP/1.1 405"));
-        assert!(metrics.end().contains("read 2 times"));
+        assert_eq!(metrics.end().0, 2, "how often it was read");
     }
 
     #[test]

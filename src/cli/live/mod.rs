@@ -18,9 +18,9 @@ use super::say;
 use super::signals::Interrupt;
 use super::time_left::TimeLeft;
 use crate::engine::{LiveSecond, Observer, Progress};
+use crate::result::words::time;
 use crate::study::{Step, StudyObserver};
 use metrics::Metrics;
-use rustix::time::{ClockId, clock_gettime};
 use screen::Screen;
 use std::net::SocketAddr;
 
@@ -66,14 +66,15 @@ impl Watching {
             true => Box::new(Screen::open(scenario, time_left, interrupt)?),
             false => Box::new(Display::new(scenario, time_left, interrupt)),
         };
-        Ok(Watchers { shown, metrics: self.metrics.as_mut(), scenario })
+        let metrics = self.metrics.as_mut();
+        Ok(Watchers { shown, metrics, scenario, seconds: 0, spent_ns: 0 })
     }
 }
 
 /// What shows a run on the terminal.
 pub trait Shown: StudyObserver {
-    /// Leaves the terminal as it was. What it took, where that is worth a word.
-    fn clear(&mut self) -> Option<String>;
+    /// Leaves the terminal as it was. The CPU time of what was asked for, ns.
+    fn clear(&mut self) -> Option<u64>;
 }
 
 /// All that watch one run.
@@ -81,14 +82,36 @@ pub struct Watchers<'a> {
     shown: Box<dyn Shown + 'a>,
     metrics: Option<&'a mut Metrics>,
     scenario: &'a str,
+    /// That were told, and the CPU time that it took to work them out.
+    seconds: u64,
+    spent_ns: u64,
 }
 
 impl Watchers<'_> {
     /// What watching took, in words for the results; nothing where nobody asked for it.
-    pub fn end(mut self) -> Vec<String> {
+    pub fn end(mut self) -> Option<String> {
+        let shown = self.shown.clear();
         let metrics = self.metrics.as_mut().map(|metrics| metrics.end());
-        self.shown.clear().into_iter().chain(metrics).collect()
+        costs(self.seconds, self.spent_ns, shown, metrics)
     }
+}
+
+fn costs(
+    seconds: u64,
+    mut spent_ns: u64,
+    shown: Option<u64>,
+    metrics: Option<(u64, u64)>,
+) -> Option<String> {
+    let (reads, served_ns) = metrics.unwrap_or_default();
+    spent_ns += served_ns + shown.unwrap_or(0);
+    let who = match (shown, metrics) {
+        (None, None) => return None,
+        (Some(_), None) => "--tui".to_owned(),
+        (None, Some(_)) => format!("--metrics, read {reads} times,"),
+        (Some(_), Some(_)) => format!("--tui and --metrics, read {reads} times,"),
+    };
+    let each = time(spent_ns as f64 / seconds.max(1) as f64);
+    Some(format!("{who} took {each} of CPU for each second of load"))
 }
 
 impl Observer for Watchers<'_> {
@@ -101,6 +124,8 @@ impl Observer for Watchers<'_> {
     }
 
     fn second(&mut self, second: &LiveSecond) {
+        self.seconds += 1;
+        self.spent_ns += second.cost_ns;
         if let Some(metrics) = &mut self.metrics {
             metrics.second(second);
         }
@@ -125,8 +150,31 @@ impl StudyObserver for Watchers<'_> {
     }
 }
 
-/// CPU time of the calling thread, ns.
-fn thread_cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_of_this_machine_with_a_port_will_do() {
+        for address in ["127.0.0.1:9464", "127.8.9.1:0", "[::1]:9464"] {
+            assert_eq!(own_address(address).unwrap().to_string(), address);
+        }
+        for foreign in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:9464", "[::ffff:192.0.2.1]:1"] {
+            assert!(own_address(foreign).unwrap_err().contains("others would reach it"));
+        }
+        for text in ["localhost:9464", "127.0.0.1", "9464", ""] {
+            assert!(own_address(text).unwrap_err().contains("not an IP address with a port"));
+        }
+    }
+
+    #[test]
+    fn what_watching_took_is_told_of_whoever_was_asked_to() {
+        assert_eq!(costs(10, 0, None, None), None);
+        let told = |shown, metrics| costs(10, 5_000_000, shown, metrics).unwrap();
+        let both = "--tui and --metrics, read 7 times, took 3.00 ms of CPU for each second of load";
+        assert_eq!(told(Some(20_000_000), Some((7, 5_000_000))), both);
+        assert!(told(Some(0), None).starts_with("--tui took 500 µs of CPU"));
+        assert!(told(None, Some((1, 0))).starts_with("--metrics, read 1 times, took 500 µs"));
+        assert!(costs(0, 9, Some(1), None).is_some(), "before any load");
+    }
 }

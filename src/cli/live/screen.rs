@@ -5,11 +5,11 @@
 //! for keys, is this one's. `q` and Ctrl-C are the signal that Ctrl-C is without a view.
 
 use super::view::{News, View};
-use super::{Shown, thread_cpu_ns};
+use super::Shown;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::signals::Interrupt;
 use crate::cli::time_left::TimeLeft;
-use crate::engine::{LiveSecond, Observer, Progress};
+use crate::engine::{LiveSecond, Observer, Progress, thread_cpu_ns};
 use crate::study::{Step, StudyObserver};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -77,7 +77,6 @@ pub struct Screen<'a> {
     to: Sender<News>,
     /// Returns the CPU time that it took, ns.
     thread: Option<JoinHandle<u64>>,
-    began: Instant,
     scenario: String,
     time_left: &'a mut TimeLeft,
     interrupt: Interrupt,
@@ -104,8 +103,8 @@ impl<'a> Screen<'a> {
             restore();
             Failure::new(Code::Internal, error)
         })?;
-        let (thread, scenario, began) = (Some(thread), scenario.to_owned(), Instant::now());
-        Ok(Self { to, thread, began, scenario, time_left, interrupt })
+        let (thread, scenario) = (Some(thread), scenario.to_owned());
+        Ok(Self { to, thread, scenario, time_left, interrupt })
     }
 
     /// A view that has ended has nothing to show it on.
@@ -148,12 +147,11 @@ impl StudyObserver for Screen<'_> {
 }
 
 impl Shown for Screen<'_> {
-    fn clear(&mut self) -> Option<String> {
+    fn clear(&mut self) -> Option<u64> {
         self.tell(News::End);
         let spent_ns = self.thread.take()?.join().unwrap_or(0);
         restore();
-        let share = spent_ns as f64 / self.began.elapsed().as_nanos().max(1) as f64;
-        Some(format!("--tui: drawing took {:.2} % of a core beside the load", share * 100.0))
+        Some(spent_ns)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Few at a time, each in its time: who connects and says nothing keeps nobody else away.
 
-use super::thread_cpu_ns;
+use crate::engine::thread_cpu_ns;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};

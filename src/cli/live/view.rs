@@ -287,6 +287,7 @@ mod tests {
             acked: 9_990 * number,
             failed: 7,
             consumed: 9_980 * number,
+            cost_ns: 0,
             faults: faults.iter().map(|fault| (*fault).to_owned()).collect(),
         }
     }
