@@ -206,6 +206,7 @@ impl<'a> CellRun<'a, '_> {
             window_ns: self.in_window(control, now),
             row,
             tails,
+            subscriptions: self.cell.load.subscriptions,
             sent: telemetry.flow.sent.total(),
             acked: telemetry.flow.acked.total(),
             failed: control.failed.load(Relaxed),

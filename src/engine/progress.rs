@@ -64,6 +64,7 @@ pub struct LiveSecond {
     pub row: WindowRow,
     /// Of the latencies that ended in it.
     pub tails: Vec<(Latency, Tail)>,
+    pub subscriptions: u16,
     /// Since the beginning of the load.
     pub sent: u64,
     pub acked: u64,

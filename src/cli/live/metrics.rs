@@ -176,6 +176,7 @@ mod tests {
                 ..WindowRow::default()
             },
             tails: vec![(Latency::Publish, tail)],
+            subscriptions: 1,
             sent: 9000,
             acked: 8990,
             failed: 3,

@@ -24,9 +24,9 @@ use tokio::time::{sleep, timeout};
 
 /// Readers at a time.
 const MOST: usize = 8;
-/// For a request to come, and for a whole connection.
+/// For a request to come, and for the whole connection, which is of one request.
 const REQUEST: Duration = Duration::from_secs(5);
-const CONNECTION: Duration = Duration::from_secs(60);
+const CONNECTION: Duration = Duration::from_secs(15);
 /// After a connection that could not be taken, as where files have run out.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -101,6 +101,7 @@ async fn accept(listener: TcpListener, page: Page) {
                 async move { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
+                .keep_alive(false)
                 .timer(TokioTimer::new())
                 .header_read_timeout(REQUEST)
                 .serve_connection(TokioIo::new(stream), answer);

@@ -176,10 +176,11 @@ impl View {
     fn draw_rates(&self, frame: &mut Frame<'_>, area: Rect) {
         let curve = |of: &dyn Fn(&LiveSecond) -> Option<f64>| self.curve(of);
         let offered = curve(&|second| second.row.offered_messages.map(|n| n as f64));
-        // What came through: consumed, or acknowledged where nobody consumes.
+        // What came through to each subscription, or was acknowledged where there is none.
         let carried = curve(&|second| {
-            let row = &second.row;
-            Some(row.acked_messages.max(row.consumed_messages) as f64)
+            let consumed = second.row.consumed_messages;
+            let each = consumed.checked_div(second.subscriptions.into());
+            Some(each.unwrap_or(second.row.acked_messages) as f64)
         });
         let most = offered.iter().chain(&carried).map(|(_, y)| *y).fold(1.0, f64::max) * 1.1;
         let last = |points: &Points| points.last().map(|(_, y)| format!("{}/s", compact(*y)));
@@ -277,12 +278,14 @@ mod tests {
             window_ns: Some((number * 1_000_000_000, 120_000_000_000)),
             row: WindowRow {
                 offered_messages: Some(10_000),
-                acked_messages: 9_990,
+                acked_messages: 9_995,
+                consumed_messages: 19_980,
                 backlog_messages: 1_234,
                 client_cpu_percent: Some(34.0),
                 ..WindowRow::default()
             },
             tails: vec![(Latency::EndToEnd, tail)],
+            subscriptions: 2,
             sent: 10_000 * number,
             acked: 9_990 * number,
             failed: 7,
