@@ -32,7 +32,7 @@ fn warnings(run: &Path) -> String {
 fn figures_are_scraped_while_they_are_measured() {
     let results = tempfile::tempdir().unwrap();
     let path = results.path().to_owned();
-    let load = scenario("[redis-lists]", "rate: 2k/s, duration: 10s");
+    let load = scenario("[redis-lists]", "rate: 2k/s, duration: 15s");
     let mut run = start_into(&path, results, &load, &["--metrics", "127.0.0.1:0"], &[]);
     run.await_words("metrics: http://");
     let told = run.told();
