@@ -353,9 +353,12 @@ impl RunningStudy<'_, '_> {
             if interrupted && self.done == 0 { Err(StudyError::Interrupted) } else { result };
         if let Err(error) = result {
             if self.done == 0 {
-                // Nobody has a use for a run without a cell. That it cannot be deleted does not
-                // change how this one ended.
-                let _ = self.folder.discard();
+                // Nobody has a use for a run without a cell, but of one that was cut off there may
+                // be hours. That it cannot be deleted does not change how this one ended.
+                let cells = self.folder.read_cells(&self.manifest);
+                if cells.is_ok_and(|cells| cells.is_empty()) {
+                    let _ = self.folder.discard();
+                }
                 return Err(error);
             }
             // Something is measured: keep it, and say what stopped the rest.
