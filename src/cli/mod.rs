@@ -49,9 +49,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &interrupt),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
-        Command::Export { run, format, results } => {
-            results::export(run, *format, &results.results)
-        }
+        Command::Export { run, format, results } => results::export(run, *format, &results.results),
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
         Command::Explain { scenario, spreads, overrides } => {
