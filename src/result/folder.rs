@@ -151,7 +151,7 @@ impl RunFolder {
         let started = dir.join(STARTED);
         match fs::remove_file(&started) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(ResultError::io(&started, "remove")(error));
+                Err(ResultError::io(&started, "remove")(error))
             }
             _ => Ok(file_map(&relative)),
         }
