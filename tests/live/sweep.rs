@@ -35,7 +35,7 @@ fn what_is_swept_is_what_client_and_broker_say_that_they_have() {
         let record: CellRecord = serde_json::from_slice(&books).unwrap();
         let (key, value) = cell.cell.split_once('=').unwrap();
         let told = match key.split_once('.').unwrap() {
-            ("client", key) => record.description.client_config.get(key),
+            ("client", key) => record.description.client_config.get(&format!("producer.{key}")),
             (_, key) => record.description.broker_config.get(key),
         };
         let told = told.unwrap_or_else(|| panic!("{key}: {:#?}", record.description));
