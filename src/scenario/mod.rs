@@ -42,4 +42,4 @@ pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
-pub use threshold::{Threshold, ThresholdResult};
+pub use threshold::Threshold;
