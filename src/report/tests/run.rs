@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::metric;
-use crate::result::Observation;
+use crate::result::{Observation, summarize};
 use crate::result::testing::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
 
 #[test]
