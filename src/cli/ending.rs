@@ -1,5 +1,5 @@
-//! The end of a run: what it was held against first, then a line for each label, what to know about them, the
-//! files, and what to type next.
+//! The end of a run: what it was held against first, then a line for each label, what to know about
+//! them, the files, and what to type next.
 
 use super::{Loudness, cells};
 use crate::report;

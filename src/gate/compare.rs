@@ -7,15 +7,15 @@
 //! `relative_to` takes it out where a label was measured beside that nobody changed.
 
 use super::alike::{differences, unlike};
-use crate::model::{Direction, Measure, Point, Unit, metric, three_digits};
+use super::index::{FigureIndex, FigureSide, unit};
+use crate::model::{Direction, Measure, Point, metric, three_digits};
 use crate::result::{
     Baseline, BaselineFigure, BaselineResult, Change, ComparisonTerms, FigureChange,
 };
 use crate::scenario::HalfOf;
-use crate::stats::compare::{GeometricMean, Points, Side, Undecided, decide, margin};
-use crate::stats::{over_blocks, power::Design};
+use crate::stats::compare::{GeometricMean, Points, Side, Undecided, decide};
+use crate::stats::power::Design;
 use indexmap::IndexMap;
-use std::collections::BTreeMap;
 
 /// Count by themselves, beside what the scenario is about and what an experiment observes.
 const USUAL: [&str; 3] = ["goodput", "end_to_end.p50", "end_to_end.p99"];
@@ -49,19 +49,10 @@ pub fn compare(
     }
 }
 
-/// One run's side of a figure.
-#[derive(Clone, Copy, Default)]
-struct FigureSide<'a> {
-    value: Option<f64>,
-    mean: Option<GeometricMean>,
-    /// Why some block has no value; empty where all have.
-    unmeasured: &'a str,
-}
-
 /// A figure of both runs, on the way to its word.
 struct FigurePair<'a> {
     figure: &'a BaselineFigure,
-    unit: String,
+    unit: &'a str,
     before: FigureSide<'a>,
     now: FigureSide<'a>,
     /// Above 1 where it became worse, and its inverse; `None` of what has no interval or no better
@@ -73,54 +64,39 @@ struct FigurePair<'a> {
     because: String,
 }
 
-type Place<'a> = (&'a str, &'a str, &'a str);
-
-fn place(figure: &BaselineFigure) -> Place<'_> {
-    (&figure.label, &figure.cell, &figure.metric)
-}
-
-/// What both runs measured, or could have: the same label at the same point.
+/// What both runs measured, or could have: the same label at the same point. What a run measured
+/// twice is its margin and no figure of its own.
 fn pairs_of<'a>(
     before: &'a Baseline,
     now: &'a Baseline,
     terms: &ComparisonTerms,
 ) -> Vec<FigurePair<'a>> {
-    let index = |of: &'a Baseline| -> BTreeMap<Place<'a>, &'a BaselineFigure> {
-        of.figures.iter().map(|figure| (place(figure), figure)).collect()
-    };
-    let (old, new) = (index(before), index(now));
-    let cell = |of: &Baseline, figure: &BaselineFigure| {
-        of.figures.iter().any(|one| (&one.label, &one.cell) == (&figure.label, &figure.cell))
-    };
-    let gone = before.figures.iter().filter(|figure| !new.contains_key(&place(figure)));
+    let (old, new) = (FigureIndex::of(before), FigureIndex::of(now));
+    let gone = before.figures.iter().filter(|figure| !new.has(figure));
     let all = now.figures.iter().chain(gone).filter(|figure| figure.same_as.is_none());
-    let both = all.filter(|figure| cell(before, figure) && cell(now, figure));
+    let both = all.filter(|figure| old.measured(figure) && new.measured(figure));
     let faults = [before, now].iter().any(|of| has_faults(of));
+    let reference = terms.relative_to.as_deref();
     let pair = |figure: &'a BaselineFigure| {
-        let reference = terms.relative_to.as_deref().filter(|_| has_mean(figure));
-        let unit = reference.map_or(figure.unit.as_str(), |_| Unit::Times.name());
-        let side = |of: &'a Baseline, found: &BTreeMap<Place<'a>, &'a BaselineFigure>| {
-            let own = found.get(&place(figure)).copied();
-            own.map_or_else(FigureSide::default, |own| FigureSide::of(of, own, reference, unit))
+        let (then, here) = (old.side(figure, reference), new.side(figure, reference));
+        let margin = old.margin(figure).into_iter().chain(new.margin(figure)).reduce(f64::max);
+        let both = then.mean.zip(here.mean);
+        let (cost, gain) = match (both, metric::better(&figure.metric)) {
+            (None, _) | (_, Direction::Neutral) => (None, None),
+            (Some((then, here)), Direction::Lower) => {
+                (Some(here.over(&then)), Some(then.over(&here)))
+            }
+            (Some((then, here)), Direction::Higher) => {
+                (Some(then.over(&here)), Some(here.over(&then)))
+            }
         };
-        let (then, here) = (side(before, &old), side(now, &new));
-        let both = then.mean.zip(here.mean).filter(|_| direction(figure) != Direction::Neutral);
-        let twice = [twice(before, figure), twice(now, figure)].concat();
-        let of = |over: &GeometricMean, under: &GeometricMean| {
-            over.over(under).with_margin(margin(&twice))
-        };
-        let ratios = both.map(|(then, here)| (of(&here, &then), of(&then, &here)));
-        let ratios = ratios.map(|(change, back)| match direction(figure) {
-            Direction::Higher => (back, change),
-            Direction::Lower | Direction::Neutral => (change, back),
-        });
         FigurePair {
             figure,
-            unit: unit.to_owned(),
+            unit: unit(figure, reference),
             before: then,
             now: here,
-            cost: ratios.map(|(cost, _)| cost),
-            gain: ratios.map(|(_, gain)| gain),
+            cost: cost.map(|cost| cost.with_margin(margin)),
+            gain: gain.map(|gain| gain.with_margin(margin)),
             counts: counts(figure, &before.primary, faults, terms),
             change: Change::Missing,
             because: String::new(),
@@ -131,15 +107,6 @@ fn pairs_of<'a>(
 
 fn has_faults(of: &Baseline) -> bool {
     of.settings.keys().any(|key| key.starts_with("faults."))
-}
-
-fn direction(figure: &BaselineFigure) -> Direction {
-    metric::better(&figure.metric)
-}
-
-/// Whether it is put together by the geometric mean, which has an interval.
-fn has_mean(figure: &BaselineFigure) -> bool {
-    over_blocks(&figure.metric, &figure.unit, &[1.0]).is_some_and(|over| over.mean.is_some())
 }
 
 fn counts(figure: &BaselineFigure, primary: &str, faults: bool, terms: &ComparisonTerms) -> bool {
@@ -154,51 +121,6 @@ fn counts(figure: &BaselineFigure, primary: &str, faults: bool, terms: &Comparis
     let own_rates = [HalfOf::Slowest, HalfOf::Own].map(HalfOf::name);
     let found = Point::read(&figure.cell).get("rate").is_some_and(|rate| own_rates.contains(&rate));
     named && !found && terms.relative_to.as_ref() != Some(&figure.label)
-}
-
-/// The ratios of what a run measured twice where this figure is.
-fn twice(of: &Baseline, figure: &BaselineFigure) -> Vec<GeometricMean> {
-    let here = || {
-        of.figures
-            .iter()
-            .filter(move |one| (&one.cell, &one.metric) == (&figure.cell, &figure.metric))
-    };
-    let ratio = |again: &BaselineFigure| {
-        let label = again.same_as.as_deref()?;
-        let first = here().find(|one| one.label == label)?;
-        let ratios =
-            again.values.iter().filter_map(|(block, value)| Some(value / first.values.get(block)?));
-        GeometricMean::of(&ratios.collect::<Vec<f64>>())
-    };
-    here().filter_map(ratio).collect()
-}
-
-impl<'a> FigureSide<'a> {
-    /// Over its blocks, or over those that the reference has as well, divided by it.
-    fn of(of: &Baseline, own: &'a BaselineFigure, reference: Option<&str>, unit: &str) -> Self {
-        let by = |label: &str| {
-            let there = (label, own.cell.as_str(), own.metric.as_str());
-            let here = |one: &&BaselineFigure| place(one) == there;
-            of.figures.iter().find(here)
-        };
-        let beside = reference.map(by);
-        let value = |(block, value): (&u32, &f64)| match beside {
-            None => Some(*value),
-            Some(beside) => beside?.values.get(block).filter(|by| **by > 0.0).map(|by| value / by),
-        };
-        let values: Vec<f64> = own.values.iter().filter_map(value).collect();
-        let over = over_blocks(&own.metric, unit, &values);
-        Self {
-            value: over.map(|over| over.value),
-            mean: over.and_then(|over| over.mean),
-            unmeasured: &own.unmeasured,
-        }
-    }
-
-    /// Whether there is anything to say of it.
-    fn told(&self) -> bool {
-        self.value.is_some() || !self.unmeasured.is_empty()
-    }
 }
 
 /// The figures that count, or all others: a label's metric over its points is one claim.
@@ -251,10 +173,11 @@ fn why_open(why: Undecided, cost: Option<&GeometricMean>, family: usize, limit: 
 impl FigurePair<'_> {
     /// Of what has no interval: one block is enough to see harm where there was none.
     fn decide_fact(&mut self) {
-        let (name, higher) = (self.figure.metric.as_str(), direction(self.figure));
+        let name = self.figure.metric.as_str();
+        let higher = metric::better(name) == Direction::Higher;
         let harm = |before: f64, now: f64| {
             let some = HARM.contains(&name) && before == 0.0 && now > 0.0;
-            some || (higher == Direction::Higher && before > 0.0 && now == 0.0)
+            some || (higher && before > 0.0 && now == 0.0)
         };
         self.change = match (self.before.value, self.now.value) {
             (Some(before), Some(now)) if before == now => Change::Same,
@@ -285,7 +208,7 @@ impl FigurePair<'_> {
             label: self.figure.label.clone(),
             cell: self.figure.cell.clone(),
             metric: self.figure.metric.clone(),
-            unit: self.unit,
+            unit: self.unit.to_owned(),
             before: self.before.value,
             now: self.now.value,
             ratio: change.map(|change| change.value()),

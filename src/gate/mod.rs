@@ -5,6 +5,7 @@
 mod alike;
 mod compare;
 mod figures;
+mod index;
 
 pub use alike::{askable, unlike};
 pub use compare::compare;
