@@ -88,7 +88,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run scenarios and write a run folder for each
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
     #[command(after_help = REPORT_EXAMPLES)]
     Report {

@@ -8,10 +8,10 @@ use itertools::Itertools;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Label, cell and metric.
-type Place<'a> = (&'a str, &'a str, &'a str);
+type FigurePlace<'a> = (&'a str, &'a str, &'a str);
 
 pub struct FigureIndex<'a> {
-    by_place: BTreeMap<Place<'a>, &'a BaselineFigure>,
+    by_place: BTreeMap<FigurePlace<'a>, &'a BaselineFigure>,
     cells: BTreeSet<(&'a str, &'a str)>,
     /// Of a cell and a metric, up to which factor nothing is a difference: where a label was
     /// measured twice.
@@ -27,7 +27,7 @@ pub struct FigureSide<'a> {
     pub unmeasured: &'a str,
 }
 
-fn place(figure: &BaselineFigure) -> Place<'_> {
+fn place(figure: &BaselineFigure) -> FigurePlace<'_> {
     (&figure.label, &figure.cell, &figure.metric)
 }
 

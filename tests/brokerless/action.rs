@@ -141,8 +141,8 @@ fn the_workflows_of_the_docs_ask_for_what_the_action_has() {
     let described = |text: &String| !text.is_empty();
     assert!(action.inputs.values().all(|input| described(&input.description)));
     assert!(action.outputs.values().all(|output| described(&output.description)));
-    let optional = action.inputs.values().filter(|input| !input.required);
-    assert!(optional.clone().all(|input| input.default.is_some()), "its absence has a meaning");
+    let mut optional = action.inputs.values().filter(|input| !input.required);
+    assert!(optional.all(|input| input.default.is_some()), "its absence has a meaning");
     let workflows: Vec<_> =
         shown().into_iter().filter(|(name, _)| name.starts_with(".github/workflows/")).collect();
     assert_eq!(workflows.len(), 2);
