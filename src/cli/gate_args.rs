@@ -112,14 +112,14 @@ pub enum BaselineCommand {
     },
 }
 
-/// `5%`, `0.05`.
+/// `5%`, `0.05`. A plain 5 is a slip, and would let everything pass.
 fn share(text: &str) -> Result<f64, String> {
-    let percent = text.strip_suffix('%').map(|number| (number, 100.0));
-    let (number, of) = percent.unwrap_or((text, 1.0));
+    let percent = text.strip_suffix('%').map(|number| (number, 100.0, 10.0));
+    let (number, of, most) = percent.unwrap_or((text, 1.0, 1.0));
     let share = number.trim().parse::<f64>().ok().map(|number| number / of);
     share
-        .filter(|share| (0.0..=10.0).contains(share))
-        .ok_or_else(|| "write a share from 0 to 1000 % like `5%` or `0.05`".to_owned())
+        .filter(|share| (0.0..=most).contains(share))
+        .ok_or_else(|| "write a share like `5%` or `0.05`; more than 1 as `150%`".to_owned())
 }
 
 /// A metric as results spell it.
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn shares_and_metrics_are_read_or_refused_with_what_to_write() {
         assert_eq!((share("5%"), share("0.05"), share("0")), (Ok(0.05), Ok(0.05), Ok(0.0)));
-        for bad in ["", "%", "five", "-5%", "5 percent", "inf", "NaN", "2000%"] {
+        for bad in ["", "%", "five", "5", "-5%", "5 percent", "inf", "NaN", "2000%"] {
             assert!(share(bad).unwrap_err().contains("`5%`"), "{bad}");
         }
         assert_eq!(figure("end_to_end.p99.9").unwrap(), "end_to_end.p99_9");

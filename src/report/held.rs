@@ -83,11 +83,11 @@ fn in_sum(result: &BaselineResult) -> String {
         Change::Changed,
         Change::Missing,
     ];
-    let words = words.into_iter().filter_map(|change| match with(change).count() {
+    let word = |change: Change| match with(change).count() {
         0 => None,
         count => Some(format!("{count} {}", name(&change).replace('-', " "))),
-    });
-    let words = words.join(", ");
+    };
+    let words = words.into_iter().filter_map(word).join(", ");
     let decided =
         counted().any(|one| matches!(one.change, Change::Better | Change::Same | Change::NotWorse));
     let mark = match (result.worse, decided) {
