@@ -51,9 +51,7 @@ pub fn main() -> ExitCode {
         Command::Table(args) => results::table(args),
         Command::Diff(args) => baseline::diff(args),
         Command::Baseline(command) => baseline::command(command),
-        Command::Export { run, format, results } => {
-            results::export(run, *format, &results.results)
-        }
+        Command::Export { run, format, results } => results::export(run, *format, &results.results),
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
         Command::Explain { scenario, spreads, overrides } => {

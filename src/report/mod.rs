@@ -22,9 +22,7 @@ mod scaling;
 mod table;
 mod text;
 
-pub use held::{
-    baseline_lines, difference, markdown_difference, markdown_run, threshold_line,
-};
+pub use held::{baseline_lines, difference, markdown_difference, markdown_run, threshold_line};
 pub use index::write_index;
 pub use lines::{judged, lines, outcome, reasons};
 pub use marks::{CLIENT, CLIENT_HEAVY};

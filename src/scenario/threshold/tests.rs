@@ -106,11 +106,7 @@ fn ratios_are_decided_as_verdicts_are() {
     let few = judge("ratio(goodput, kafka, redis-streams) > 1.05", &few);
     assert!(undecided(&few) && few.text.contains("fewer than 3 blocks"), "{}", few.text);
     let alone = judge("ratio(goodput, kafka, redis-streams) > 1.05", &cells[..1]);
-    assert!(
-        undecided(&alone) && alone.text.contains("was not run beside it"),
-        "{}",
-        alone.text
-    );
+    assert!(undecided(&alone) && alone.text.contains("was not run beside it"), "{}", alone.text);
 }
 
 #[test]
@@ -129,8 +125,7 @@ fn latencies_of_a_saturated_cell_are_not_measured() {
     let rule = "end_to_end.p99 < 50ms";
     for outcome in [CellOutcome::Overloaded, CellOutcome::Violated, CellOutcome::Stalled] {
         let because = vec!["rate-reached: 10 %".to_owned()];
-        let cell =
-            CellSummary { outcome, outcome_because: because, ..cell("kafka", 1, 1, 9.0) };
+        let cell = CellSummary { outcome, outcome_because: because, ..cell("kafka", 1, 1, 9.0) };
         let found = judge(rule, std::slice::from_ref(&cell));
         let why = format!("the cell was {} (rate-reached: 10 %)", words::name(&outcome));
         assert!(undecided(&found) && found.text.contains(&why), "{}", found.text);
