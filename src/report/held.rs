@@ -160,11 +160,11 @@ pub(super) fn threshold_table(results: &[ThresholdResult]) -> DataTable {
     let row = |result: &ThresholdResult| {
         vec![threshold_mark(result).to_owned(), result.rule.clone(), result.text.clone()]
     };
-    DataTable::new(["", "Rule", "Found"], results.iter().map(row).collect())
+    DataTable::new(["Result", "Rule", "Found"], results.iter().map(row).collect())
 }
 
 const FIGURES: [&str; 9] =
-    ["", "System", "Matrix point", "Metric", "Before", "Now", "Change", "95 %", "Note"];
+    ["Result", "System", "Matrix point", "Metric", "Before", "Now", "Change", "95 %", "Note"];
 
 pub(super) fn figure_table(result: &BaselineResult) -> DataTable {
     DataTable::new(FIGURES, shown(result).map(|one| figure_row(one).into()).collect())
