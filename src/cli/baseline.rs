@@ -3,6 +3,7 @@
 //! What makes two runs unlike is told before anything is measured.
 
 use super::args::RunArgs;
+use super::ending::one_line;
 use super::exit::{Code, Failure};
 use super::gate_args::{BaselineCommand, DiffArgs, TermArgs};
 use super::results::{find, to_the_minute};
@@ -115,7 +116,7 @@ fn missing(name: &str, scenario: &str, store: &Path) -> Failure {
          `brokerbench baseline save {name}` after a run of {scenario}",
         place.display()
     );
-    Failure::new(Code::Results, message)
+    Failure::new(Code::Results, sanitize::line(&message))
 }
 
 /// From raw data, so that any quantile can be asked for.
@@ -138,10 +139,10 @@ fn permit(
              it is run here, or compare all the same with --allow-unlike",
             unlike.join("; ")
         );
-        return Err(Failure::new(Code::Usage, message));
+        return Err(Failure::new(Code::Usage, sanitize::line(&message)));
     }
     askable(before, labels, &terms.terms())
-        .map_err(|why| Failure::new(Code::Usage, format!("{name}: {why}")))
+        .map_err(|why| Failure::new(Code::Usage, sanitize::line(&format!("{name}: {why}"))))
 }
 
 fn beside(
@@ -158,7 +159,7 @@ fn beside(
 fn tell(result: &BaselineResult, title: &str, json: bool) -> Outcome {
     if json {
         out_json(result)?;
-        report::baseline_lines(result).iter().for_each(|line| say(line));
+        report::baseline_lines(result).into_iter().for_each(|line| say(&one_line(line)));
     } else {
         let title = sanitize::line(title);
         out(&format!("{title}\n{}", report::difference(result, width())));
@@ -179,7 +180,7 @@ fn save(name: &str, folder: &RunFolder, metrics: &[String], store: &Path) -> Out
     let baseline = of_run(folder, metrics)?;
     let path = place(name, &baseline.scenario, store);
     if let Ok(before) = Baseline::read(&path) {
-        say(&format!("in place of the run {}", before.run));
+        say(&one_line(format!("in place of the run {}", before.run)));
     }
     if (1..3).contains(&baseline.blocks) {
         say("warning: fewer than 3 blocks: nothing held against it will have a verdict on speed; \
@@ -203,7 +204,7 @@ fn list(store: &Path) -> Outcome {
             let row = match Baseline::read(&file) {
                 Ok(baseline) => row(name, &baseline),
                 Err(error) => {
-                    say(&format!("warning: {error}"));
+                    say(&one_line(format!("warning: {error}")));
                     vec![name, "unreadable".to_owned()]
                 }
             };

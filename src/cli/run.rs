@@ -2,7 +2,7 @@
 
 use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
 use super::baseline;
-use super::ending::Ending;
+use super::ending::{Ending, one_line};
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
 use super::progress::Display;
@@ -56,11 +56,11 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
 fn tell_verdicts(summary: &Summary) {
     for rule in &summary.thresholds {
         let tell = if rule.held == Some(true) { say } else { complain };
-        tell(&report::threshold_line(rule));
+        tell(&one_line(report::threshold_line(rule)));
     }
     if let Some(result) = &summary.baseline {
         let tell = if result.worse { complain } else { say };
-        report::baseline_lines(result).iter().for_each(|line| tell(line));
+        report::baseline_lines(result).into_iter().for_each(|line| tell(&one_line(line)));
     }
 }
 

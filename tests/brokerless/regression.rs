@@ -284,3 +284,47 @@ fn thresholds_stand_in_summary_json() {
     assert_eq!((&passed["held"], &passed["value"]), (&json!(true), &json!(0.0)));
     assert_eq!(summary["baseline"], Value::Null);
 }
+
+/// A baseline may come with a pull request of anybody.
+#[test]
+fn names_of_others_stay_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = run(dir.path(), 1.0, same);
+    let args = ["baseline", "save", "main", folder.name()];
+    brokerbench(dir.path(), &args, None).with(0, &[]);
+    let file = dir.path().join("baselines/main/latency.json");
+    let evil = "=1\u{1b}[2J\u{202e}<script>alert(1)</script>|`\nerror: forged";
+    edit(&file, |baseline| {
+        for key in ["run", "started_at", "scenario", "primary"] {
+            baseline[key] = evil.into();
+        }
+        for key in ["host", "versions", "settings"] {
+            baseline[key] = json!({evil: evil, "load.rate": "1k/s"});
+        }
+        for figure in baseline["figures"].as_array_mut().unwrap() {
+            figure["label"] = evil.into();
+            figure["cell"] = format!("{evil}={evil}").into();
+        }
+    });
+    let step = dir.path().join("step.md");
+    let other = dir.path().join("other.json");
+    fs::copy(&file, &other).unwrap();
+    edit(&other, |baseline| baseline["settings"] = json!({"load.x": evil}));
+    let (file, other) = (file.to_str().unwrap(), other.to_str().unwrap());
+    for (args, code) in [
+        (&["diff", file, other][..], 2),
+        (&["diff", file, other, "--allow-unlike"], 0),
+        (&["diff", file, other, "--allow-unlike", "--json"], 0),
+        (&["baseline", "list"], 0),
+        (&["baseline", "check", file, folder.name()], 2),
+    ] {
+        let ended = brokerbench(dir.path(), args, Some(&step)).with(code, &[]);
+        for text in [&ended.stdout, &ended.stderr] {
+            assert_eq!(&brokerbench::sanitize::lines(text), text, "{args:?}");
+            assert!(!text.lines().any(|line| line.starts_with("error: forged")), "{text}");
+        }
+    }
+    let markdown = fs::read_to_string(&step).unwrap();
+    assert!(markdown.contains("alert") && !markdown.contains("<script>"), "{markdown}");
+    assert_eq!(brokerbench::sanitize::lines(&markdown), markdown);
+}
