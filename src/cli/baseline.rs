@@ -12,7 +12,7 @@ use crate::gate::{self, askable, baseline_of, settings_of, unlike};
 use crate::report;
 use crate::result::{
     Baseline, BaselineResult, HeldAgainst, RunFolder, SCHEMA, Status, check_label, files, slug,
-    summarize,
+    summarize, words,
 };
 use crate::sanitize;
 use crate::scenario::Scenario;
@@ -172,7 +172,7 @@ fn save(name: &str, folder: &RunFolder, metrics: &[String], store: &Path) -> Out
     check_label(name).map_err(|error| Failure::new(Code::Usage, error))?;
     let status = folder.read_manifest()?.status;
     if status != Status::Complete {
-        let (run, status) = (folder.name(), crate::result::words::name(&status));
+        let (run, status) = (sanitize::line(folder.name()), words::name(&status));
         let message =
             format!("{run} is {status}: a baseline is a run that came to its end; run it again");
         return Err(Failure::new(Code::Usage, message));
