@@ -129,8 +129,7 @@ pub fn measure(
         cells => format!("{cells} cells"),
     };
     say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
-    let mut watchers =
-        session.watching.over(&scenario.name, &mut session.time_left, interrupt)?;
+    let mut watchers = session.watching.over(&scenario.name, &mut session.time_left, interrupt)?;
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),

@@ -54,7 +54,7 @@ pub struct Telemetry {
 /// Where closed seconds go.
 enum Kept {
     InMemory(Seconds),
-    OnDisk { journal: CellJournal, broken: Option<ResultError> },
+    OnDisk { journal: Box<CellJournal>, broken: Option<ResultError> },
 }
 
 /// The seconds of a cell; both empty where they lie on disk already.
@@ -74,7 +74,7 @@ impl Telemetry {
     ) -> Self {
         let closed = clock.now_ns() / SECOND_NS;
         let kept = match journal {
-            Some(journal) => Kept::OnDisk { journal, broken: None },
+            Some(journal) => Kept::OnDisk { journal: Box::new(journal), broken: None },
             None => Kept::InMemory(Seconds::default()),
         };
         Self {

@@ -181,11 +181,7 @@ impl Health {
         let second = |second: u64| self.between(second * SECOND_NS, (second + 1) * SECOND_NS);
         let percent = |spent: Spent| spent.broker_cpu_ns * 100 / spent.length_ns;
         let cpu: Vec<u64> = (from..to).filter_map(second).map(percent).collect();
-        if self.all().all(|sample| sample.broker.rss_bytes == 0) {
-            Vec::new()
-        } else {
-            cpu
-        }
+        if self.all().all(|sample| sample.broker.rss_bytes == 0) { Vec::new() } else { cpu }
     }
 
     /// Resident memory of the broker nearest to `at_ns`, bytes.

@@ -47,8 +47,7 @@ pub fn start_consumers<'scope>(
             }));
         }
     } else {
-        let each =
-            |subscription| (0..load.consumers).map(move |consumer| (subscription, consumer));
+        let each = |subscription| (0..load.consumers).map(move |consumer| (subscription, consumer));
         for who in (0..load.subscriptions).flat_map(each) {
             let (ready_to, recorder) = (ready_to.clone(), Recorder::new(harvest_to.clone()));
             handles.push(scope.spawn(move || {

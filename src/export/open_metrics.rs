@@ -121,9 +121,14 @@ pub fn labels(scenario: &str, id: &CellId) -> Labels {
     ]
 }
 
-/// Names are the users' own; nobody but us escapes them.
+/// Names are the users' own.
 pub fn label(key: &str, value: &str) -> (String, String) {
-    (key.to_owned(), sanitize::line(value).replace('\\', r"\\").replace('"', r#"\""#))
+    (key.to_owned(), sanitize::line(value))
+}
+
+/// Of what stands between quotation marks.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', r#"\""#)
 }
 
 /// Every figure by itself, in order of time.
@@ -142,7 +147,7 @@ pub fn encode(
         }
         let all = labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let all = all.chain(own.iter().copied());
-        let all = all.map(|(key, value)| format!("{key}=\"{value}\"")).join(",");
+        let all = all.map(|(key, value)| format!("{key}=\"{}\"", escaped(value))).join(",");
         for row in rows {
             let Some(value) = of(row) else { continue };
             // A second is told at its end.

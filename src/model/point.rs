@@ -163,9 +163,8 @@ mod tests {
         let point = Point::read("load.rate=1k/s,client.batch.size=1,topic.partitions=8,size=1B");
         assert_eq!(point.values(), "1k/s, batch.size=1, partitions=8, 1B");
         assert_eq!((point.get("size"), point.get("batch.size")), (Some("1B"), Some("1")));
-        let settings: Vec<&str> = Point::read("load.rate=1k/s,client.linger.ms=5,nodes=3")
-            .settings()
-            .collect();
+        let settings: Vec<&str> =
+            Point::read("load.rate=1k/s,client.linger.ms=5,nodes=3").settings().collect();
         assert_eq!(settings, ["linger.ms", "nodes"]);
         assert_eq!(point.without(&["batch.size", "partitions"]).values(), "1k/s, 1B");
     }

@@ -151,7 +151,7 @@ impl RunFolder {
         let started = dir.join(STARTED);
         match fs::remove_file(&started) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(ResultError::io(&started, "remove")(error));
+                Err(ResultError::io(&started, "remove")(error))
             }
             _ => Ok(file_map(&relative)),
         }
@@ -198,8 +198,7 @@ impl RunFolder {
             let Manifest { brokerbench_version, build, .. } = manifest;
             error.written_by(brokerbench_version, build.as_ref())
         })?;
-        let relative =
-            dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
+        let relative = dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
         // Charts and exports are written where the record says that it belongs: a label with `..`
         // or slashes in it would lead them out of the run.
         if relative != format!("cells/{}", place(&record)) {

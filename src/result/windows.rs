@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_was_timed_joins_what_was_counted_by_its_second() {
-        let timed = |second| WindowRow { publish_p99_ns: Some(second.into()), ..row(second, 9) };
+        let timed =
+            |second: u32| WindowRow { publish_p99_ns: Some(second.into()), ..row(second, 9) };
         let counted = (1..5).map(|second| row(second, 7));
         let all = with_measured(counted, [0, 2, 4, 6].map(timed).into_iter());
         let told: Vec<_> =

@@ -60,9 +60,8 @@ pub fn axes(tree: &YamlNode) -> Result<Vec<MatrixAxis<'_>>, Problem> {
 }
 
 fn axis<'a>(tree: &YamlNode, entry: &'a Entry) -> Result<MatrixAxis<'a>, Problem> {
-    let fail = |what: &str, remedy: &str| {
-        Err(Problem::new(["matrix", &entry.key], what, remedy).of_key())
-    };
+    let fail =
+        |what: &str, remedy: &str| Err(Problem::new(["matrix", &entry.key], what, remedy).of_key());
     match segments(&entry.key)[..] {
         ["load" | "message", _, ..] => {}
         ["systems", label, setting, ..] if IDENTITY.contains(&setting) => {

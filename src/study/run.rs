@@ -160,16 +160,9 @@ impl RunningStudy<'_, '_> {
         Ok(())
     }
 
-    fn on_one_broker(
-        &mut self,
-        label: &str,
-        cells: &[Cell],
-        block: u32,
-    ) -> Result<(), StudyError> {
+    fn on_one_broker(&mut self, label: &str, cells: &[Cell], block: u32) -> Result<(), StudyError> {
         let mut broker = match cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) {
-            Some(able) => {
-                Some(self.ready_broker(label, &able.config, able, &block.to_string())?)
-            }
+            Some(able) => Some(self.ready_broker(label, &able.config, able, &block.to_string())?),
             None => None,
         };
         let mut used = false;

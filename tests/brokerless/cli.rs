@@ -288,7 +288,7 @@ fn a_stored_run_is_rendered_again_byte_for_byte() {
         4
     );
     let files = ends_with(0, &["export", "--format", "openmetrics", "--results", results]);
-    assert!(files.trim_end().ends_with("seconds.om"), "{files}");
+    assert!(files.lines().any(|line| line.ends_with("seconds.om")), "{files}");
 }
 
 /// Changes a stored manifest, as another run would have written it.

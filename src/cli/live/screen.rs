@@ -4,8 +4,8 @@
 //! The thread that measures only hands over what it has; drawing a few times a second, and waiting
 //! for keys, is this one's. `q` and Ctrl-C are the signal that Ctrl-C is without a view.
 
-use super::view::{News, View};
 use super::Shown;
+use super::view::{News, View};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::signals::Interrupt;
 use crate::cli::time_left::TimeLeft;

@@ -17,7 +17,10 @@ use std::collections::VecDeque;
 
 /// What the thread that draws is told.
 pub enum News {
-    Step { place: String, text: String },
+    Step {
+        place: String,
+        text: String,
+    },
     /// How long it still takes, in words.
     Left(String),
     Second(Box<LiveSecond>),
@@ -150,9 +153,10 @@ impl View {
         let in_flight = last.sent.saturating_sub(last.acked + last.failed);
         let counts = [("in flight", in_flight), ("backlog", last.row.backlog_messages)]
             .map(|(of, count)| format!("{of} {}", compact(count as f64)));
-        let cpu = [("client", last.row.client_cpu_percent), ("broker", last.row.broker_cpu_percent)]
-            .into_iter()
-            .filter_map(|(of, percent)| Some(format!("CPU of the {of} {:.0} %", percent?)));
+        let cpu =
+            [("client", last.row.client_cpu_percent), ("broker", last.row.broker_cpu_percent)]
+                .into_iter()
+                .filter_map(|(of, percent)| Some(format!("CPU of the {of} {:.0} %", percent?)));
         counts.into_iter().chain(cpu).collect::<Vec<_>>().join(" · ")
     }
 

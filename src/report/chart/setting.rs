@@ -121,7 +121,7 @@ pub fn draw(key: &str, groups: &[Group<'_>]) -> Option<Figure> {
 fn in_order<'a>(steps: &[Step<'a>]) -> Vec<&'a str> {
     let as_point = |value: &'a str| Point::of(vec![("", value)]);
     let values = steps.iter().map(|step| step.value).unique();
-    values.sorted_by(|a, b| as_point(*a).cmp(&as_point(*b))).collect()
+    values.sorted_by(|a, b| as_point(a).cmp(&as_point(b))).collect()
 }
 
 /// The finding: where the tail is shortest and where longest, or who carried most and least.

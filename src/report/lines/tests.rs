@@ -49,10 +49,7 @@ fn what_went_wrong_is_marked_and_told_once() {
     });
     let text = lines(&summary, None, 120);
     let line = text.lines().nth(1).unwrap().trim_start();
-    assert!(
-        line.starts_with("? ") && line.contains("overloaded in 2 of 3 · 12 twice"),
-        "{text}"
-    );
+    assert!(line.starts_with("? ") && line.contains("overloaded in 2 of 3 · 12 twice"), "{text}");
     assert_eq!(
         reasons(&summary),
         [
@@ -86,11 +83,7 @@ fn an_experiment_tells_what_its_claim_is_about_first() {
     assert!(text.contains("live.rate 900") && !text.contains("share.seek"), "{text}");
     assert!(text.contains(" · crash.lost (1%) 7 msg") && !text.contains("goodput"), "{text}");
     let of = |claim: &str| {
-        headline(claim)
-            .iter()
-            .flat_map(Headline::metrics)
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
+        headline(claim).iter().flat_map(Headline::metrics).map(str::to_owned).collect::<Vec<_>>()
     };
     assert!(of("retention").iter().all(|metric| metric::find(metric).is_some()));
     assert!(!of("error-handling").is_empty());
