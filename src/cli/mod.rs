@@ -4,6 +4,7 @@
 //! lets no text of others act on the terminal, and colours where there is one that wants it.
 
 mod args;
+mod baseline;
 mod cells;
 mod colour;
 mod compare;
@@ -11,6 +12,8 @@ mod doctor;
 mod ending;
 mod exit;
 mod fetch;
+mod gate_args;
+mod github;
 mod inspect;
 mod list;
 mod live;
@@ -49,6 +52,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &interrupt),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
+        Command::Diff(args) => baseline::diff(args),
+        Command::Baseline(command) => baseline::command(command),
         Command::Export { run, format, results } => results::export(run, *format, &results.results),
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
@@ -113,6 +118,11 @@ fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Code::Internal, error))?;
     print(&mut std::io::stdout().lock(), &sanitize::json(&text));
     Ok(())
+}
+
+/// The same for text that programs read: nothing is laid over it.
+fn out_plain(text: &str) {
+    print(&mut std::io::stdout().lock(), &sanitize::lines(text));
 }
 
 /// Prints what is neither a result nor an error: progress, warnings. Nothing with `-q`.

@@ -29,12 +29,7 @@ type Reason = (String, String);
 /// A line for each label at each matrix point. Of an experiment, what the headline of its claim is
 /// made of comes first.
 pub fn lines(summary: &Summary, claim: Option<&str>, width: u16) -> String {
-    let groups = groups(summary);
-    let (seen, costs) = (gather(&groups), fault_costs(&groups));
-    let first: Vec<&str> =
-        claim.map_or(&[][..], headline).iter().flat_map(Headline::metrics).collect();
-    let row = |group: &Group<'_>| row(group, &seen, &costs, &first);
-    let rows: Vec<[String; 7]> = groups.iter().map(row).collect();
+    let rows = rows(summary, claim);
     if rows.is_empty() {
         return String::new();
     }
@@ -62,9 +57,18 @@ pub fn lines(summary: &Summary, claim: Option<&str>, width: u16) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let most = groups.iter().map(|group| group.blocks.len()).max().unwrap_or(0);
+    let most = groups(summary).iter().map(|group| group.blocks.len()).max().unwrap_or(0);
     let over = if most > 1 { format!("   over {}\n", blocks(most)) } else { String::new() };
     format!("{}\n{over}", table.trim_fmt())
+}
+
+/// The same, a text for each column.
+pub(super) fn rows(summary: &Summary, claim: Option<&str>) -> Vec<[String; 7]> {
+    let groups = groups(summary);
+    let (seen, costs) = (gather(&groups), fault_costs(&groups));
+    let first: Vec<&str> =
+        claim.map_or(&[][..], headline).iter().flat_map(Headline::metrics).collect();
+    groups.iter().map(|group| row(group, &seen, &costs, &first)).collect()
 }
 
 fn row(

@@ -1,5 +1,5 @@
-//! Tables and charts from a run folder. Reads results, and what `claims` says of their form; needs
-//! no broker.
+//! Tables and charts from a run folder. Reads results, what `claims` says of their form, and what
+//! `gate` finds; needs no broker.
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
@@ -10,6 +10,7 @@ mod face;
 mod faults;
 mod group;
 mod headline;
+mod held;
 mod html;
 mod index;
 mod lines;
@@ -21,15 +22,16 @@ mod scaling;
 mod table;
 mod text;
 
+pub use held::{baseline_lines, difference, markdown_difference, markdown_run, threshold_line};
 pub use index::write_index;
 pub use lines::{judged, lines, outcome, reasons};
 pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
 pub use text::{markdown, markdown_findings, markdown_lines, terminal};
 
+use crate::gate;
 use crate::result::{
     Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, drawn, files, slug,
-    summarize,
 };
 use chart::canvas::Figure;
 use chart::series::SecondsPanel;
@@ -38,7 +40,7 @@ use std::path::Path;
 
 /// Renders `summary.json`, `charts/*.svg` and `report.html` of a run from its raw files alone.
 pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
-    let summary = summarize(folder)?;
+    let summary = gate::judged(folder)?;
     let manifest = folder.read_manifest()?;
     let cells = folder.read_cells(&manifest)?;
     let figures = figures(&summary, &cells)?;

@@ -1,6 +1,7 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
 pub mod archive;
+mod baseline;
 mod build;
 mod comparison;
 mod cut_off;
@@ -9,6 +10,7 @@ mod error;
 pub mod fault_figures;
 pub mod files;
 mod folder;
+mod held;
 pub mod hlog;
 mod journal;
 mod judge;
@@ -26,6 +28,7 @@ pub(crate) mod testing;
 mod windows;
 pub mod words;
 
+pub use baseline::{Baseline, BaselineFigure, ComparisonTerms, HeldAgainst};
 pub use build::{Build, sha256};
 pub use comparison::{
     BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
@@ -34,6 +37,7 @@ pub use comparison::{
 pub use distribution::{Censored, Distribution, LatencyValue};
 pub use error::ResultError;
 pub use folder::{RunFolder, StoredCell};
+pub use held::{BaselineResult, Change, FigureChange, SettingChange, ThresholdResult};
 pub use journal::CellJournal;
 pub use judge::judge;
 pub use latencies::{Latencies, Quantiles};
@@ -41,8 +45,8 @@ pub use manifest::{
     Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, SettingFound, Storage,
     SyncCost, TriedSetting,
 };
-pub use measure::{latency_value, measured};
-pub use names::slug;
+pub use measure::{latency_value, measured, usable};
+pub use names::{check_label, slug};
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
 pub use restart::{Restart, parts_in_words};

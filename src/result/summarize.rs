@@ -26,6 +26,9 @@ pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
         scenario: manifest.scenario.name.clone(),
         profile: manifest.profile.clone(),
         environment: manifest.environment.clone(),
+        // `gate` adds what the run is held against.
+        thresholds: Vec::new(),
+        baseline: None,
         cells: cells
             .into_iter()
             .map(|cell| summarize_cell(cell, &manifest.scenario.guarantee))

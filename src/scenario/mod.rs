@@ -45,4 +45,4 @@ pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threads::{SHARED, share_threads};
-pub use threshold::{Threshold, ThresholdResult};
+pub use threshold::Threshold;

@@ -37,13 +37,13 @@ fn assert_names(text: &str, parts: &[&str]) {
 fn help_names_every_command_and_every_exit_code() {
     let help = ends_with(0, &["--help"]);
     for command in [
-        "compare", "run", "report", "table", "export", "list", "explain", "validate", "schema",
-        "doctor", "fetch",
+        "compare", "run", "report", "table", "diff", "baseline", "export", "list", "explain",
+        "validate", "schema", "doctor", "fetch",
     ] {
         assert_names(&help, &[&format!("\n  {command} ")]);
         assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);
     }
-    for code in [0, 1, 2, 3, 4, 10, 12, 13, 14, 15, 130] {
+    for code in [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 130] {
         assert_names(&help, &[&format!("\n  {code:<3} ")]);
     }
     assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
@@ -114,6 +114,12 @@ fn what_was_typed_wrong_is_usage() {
         (&["run", "latency", "--metrics", "localhost"], &["'localhost'", "127.0.0.1:9464"]),
         (&["run", "latency", "--tui", "-q"], &["--tui", "--quiet"]),
         (&["run", "latency", "--tui"], &["--tui", "no terminal", "leave it out"]),
+        (&["run", "latency", "--tolerance", "5%"], &["--tolerance", "--baseline"]),
+        (&["run", "latency", "--baseline", "main", "--tolerance", "much"], &["`5%`"]),
+        (&["diff", "a", "b", "--metric", "gooodput"], &["did you mean `goodput`?"]),
+        (&["diff", "a"], &["<NOW>"]),
+        (&["baseline"], &["save", "check", "list"]),
+        (&["export", "--format", "xml"], &["junit", "bencher"]),
     ] {
         assert_names(&ends_with(2, args), parts);
     }
@@ -233,6 +239,8 @@ fn results_that_cannot_be_written_or_found() {
         &["report", "2026-never", "--results", results],
         &["report", "no/such/folder"],
         &["export", "latest", "--results", results],
+        &["diff", "latest", "no/such/folder", "--results", results],
+        &["baseline", "save", "main", "--results", results],
         &["table", "--results", results],
     ] {
         assert_names(&ends_with(4, args), &["--results"]);

@@ -14,6 +14,7 @@ mod nodes;
 mod poison;
 mod power;
 mod redis;
+mod regression;
 mod run;
 mod secure;
 mod secured;

@@ -69,7 +69,9 @@ pub fn start_into(
     command
         .env("TMPDIR", temporary.path())
         .env_remove("BROKERBENCH_KAFKA_PORT")
-        .env_remove("BROKERBENCH_REDIS_PORT");
+        .env_remove("BROKERBENCH_REDIS_PORT")
+        // A pipeline that runs these tests has a summary of its own.
+        .env_remove("GITHUB_STEP_SUMMARY");
     for (key, value) in environment {
         match value {
             Some(value) => command.env(key, value),
