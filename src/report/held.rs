@@ -114,8 +114,9 @@ fn setting(change: &SettingChange) -> String {
 /// Those that count first; counts that are zero on both sides say nothing.
 fn shown(result: &BaselineResult) -> impl Iterator<Item = &FigureChange> {
     let nothing = |one: &&FigureChange| one.before == Some(0.0) && one.now == Some(0.0);
-    let (counted, rest): (Vec<_>, Vec<_>) = result.figures.iter().partition(|one| one.counts);
-    counted.into_iter().chain(rest.into_iter().filter(move |one| !nothing(one)))
+    let told = result.figures.iter().filter(move |one| !nothing(one));
+    let (counted, rest): (Vec<_>, Vec<_>) = told.partition(|one| one.counts);
+    counted.into_iter().chain(rest)
 }
 
 /// What differs first, then each figure, and the whole in a line.
