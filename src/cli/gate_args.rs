@@ -15,7 +15,8 @@ pub struct TermArgs {
     pub tolerance: Option<f64>,
     /// What counts, in place of goodput, end_to_end.p50, end_to_end.p99 and the scenario's primary;
     /// repeatable
-    #[arg(long = "metric", value_name = "METRIC", value_parser = figure)]
+    // `run` has `--metrics` as well.
+    #[arg(id = "metric", long = "metric", value_name = "METRIC", value_parser = figure)]
     pub metrics: Vec<String>,
     /// Divide each figure by that of this label in the same block: takes out what the machine did
     #[arg(long, value_name = "LABEL")]
