@@ -46,8 +46,8 @@ pub fn to_spin_on(
 const OF_A_KAFKA_CLIENT: u64 = 8;
 /// What this process opens besides its clients, and a broker besides its partitions.
 const OF_A_PROCESS: u64 = 300;
-/// Log, indices and checkpoints of a partition that is written to.
-const OF_A_PARTITION: u64 = 6;
+/// The segment of a partition that is written to, and the next one; indices are mapped, and closed.
+const OF_A_PARTITION: u64 = 2;
 
 /// Connections that could not be opened would end a run in the middle. Brokers that we start have
 /// our own limit.
