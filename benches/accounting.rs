@@ -10,7 +10,7 @@ use brokerbench::engine::{InFlight, Pending};
 use brokerbench::environment::own_usage;
 use brokerbench::model::Latency;
 use brokerbench::payload::{Bodies, BodyKind, Envelope, Reading, read};
-use brokerbench::record::{Books, Consumed, LatencyRecorder, PerSecond, Produced};
+use brokerbench::record::{Books, Consumed, PerSecond, Produced, Recorder, Tally};
 use std::hint::black_box;
 use std::sync::mpsc::channel;
 
@@ -116,7 +116,7 @@ fn ledger() {
 
 fn latencies() {
     let (out, _harvests) = channel();
-    let mut recorder = LatencyRecorder::new(out);
+    let mut recorder = Recorder::new(out);
     for i in 0..MESSAGES {
         let latency = 100_000 + (i * 7919) % 900_000;
         for timer in [Latency::Publish, Latency::Service, Latency::ScheduleLag, Latency::EndToEnd] {
@@ -126,10 +126,11 @@ fn latencies() {
 }
 
 fn tallies() {
-    let mut tallies: [PerSecond; 4] = Default::default();
+    let mut tallies: [Tally; 4] = Default::default();
     for i in 0..MESSAGES {
         tallies.iter_mut().for_each(|tally| tally.add(black_box(i * 1000), 1));
     }
+    black_box(tallies.map(|mut tally| tally.take()));
 }
 
 fn stamps() {
@@ -145,7 +146,7 @@ fn memory() {
     let (base, clock) = (rss(), Clock::start());
     let mut books = Books { acknowledges: true, ..Books::default() };
     let mut produced = vec![Produced::default(); LANES.into()];
-    let (mut consumed, mut tally, mut most) = (Consumed::default(), PerSecond::default(), base);
+    let (mut consumed, mut tally, mut most) = (Consumed::default(), Tally::default(), base);
     for (i, (lane, number)) in arrivals(MANY).enumerate() {
         let lane_book = &mut produced[usize::from(lane)];
         lane_book.sent += 1;
@@ -159,8 +160,9 @@ fn memory() {
     books.produced =
         produced.into_iter().enumerate().map(|(lane, book)| ((0, lane as u16), book)).collect();
     books.consumed.push(consumed);
-    let found = books.balance(0);
-    assert_eq!((found.sent, found.delivered, found.lost, tally.total()), (MANY, MANY, 0, MANY));
+    let (found, mut counted) = (books.balance(0), PerSecond::default());
+    counted.add(tally.take());
+    assert_eq!((found.sent, found.delivered, found.lost, counted.total()), (MANY, MANY, 0, MANY));
     let grown = rss().max(most) - base;
     println!(
         "{MANY} messages accounted for in {grown:.1} MB over the base of {base:.1} MB, {:.1} s; \

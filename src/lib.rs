@@ -21,12 +21,13 @@
 //! - [`experiment`]: procedures that plain load cannot express, one file each
 //! - [`study`]: cells, blocks and their order; the instrument's self-check
 //! - [`claims`]: the claims as data and their verdict rules
+//! - [`gate`]: what a run is held against: its thresholds, and an earlier run
 //! - [`cli`]: arguments, progress, messages, exit codes
 //!
 //! `fuzz` (tests only) hands any bytes to everything that reads what others wrote.
 //!
-//! Beside that line, [`export`] and [`report`] read [`result`] (with `units`, `model`, `stats` and
-//! the texts of `claims`) only: they need no broker.
+//! Beside that line, [`export`] and [`report`] read [`result`] (with `units`, `model`, `stats`, the
+//! texts of `claims` and the findings of `gate`) only: they need no broker.
 #![deny(unsafe_code)]
 
 pub mod access;
@@ -41,6 +42,7 @@ pub mod export;
 pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod gate;
 pub mod inject;
 pub mod model;
 pub mod payload;

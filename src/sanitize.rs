@@ -55,6 +55,16 @@ pub fn json(text: &str) -> String {
     out
 }
 
+/// For a text cell of CSV, besides quoting: a spreadsheet must not take it for a formula.
+pub fn csv(text: &str) -> String {
+    let text = line(text);
+    // Some look past blanks, and some take the wide forms for the same.
+    let formula = text
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']);
+    if formula { format!("'{text}") } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +88,14 @@ mod tests {
         let text = json(&serde_json::to_string(&hostile).unwrap());
         assert!(text.is_ascii() && !text.chars().any(acts), "{text}");
         assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
+    }
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        assert_eq!(csv("=HYPERLINK(\"x\")"), "'=HYPERLINK(\"x\")");
+        assert_eq!(csv("@SUM(1)"), "'@SUM(1)");
+        assert_eq!(csv("-1+2"), "'-1+2");
+        assert_eq!(csv("kafka"), "kafka");
+        assert_eq!(csv("\t\u{ff1d}1\u{1b}"), "' \u{ff1d}1\u{fffd}");
     }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the shell scripts with shellcheck, the workflows with actionlint (and that the one of releases is what dist makes),
-# the Dockerfile with hadolint, and the dependencies' licences and sources with cargo-deny (scripts/deny). Run from the top
+# Checks the shell scripts with shellcheck, the workflows with actionlint, those of docs/ci.md too (and that the one of
+# releases is what dist makes), the Dockerfile with hadolint, and the dependencies' licences and sources with cargo-deny (scripts/deny). Run from the top
 # of the project.
 # They are fetched once into the cache where they are not installed; one that cannot be had is skipped, and says so.
 set -euo pipefail
@@ -31,7 +31,13 @@ fi
 
 if actionlint="$(checker actionlint env GOBIN="$cache/lint" go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)"; then
     "$actionlint" -shellcheck "${shellcheck:-}" .github/workflows/*.yml
-    echo "actionlint: workflows"
+    shown="$(mktemp -d)"
+    trap 'rm -rf "$shown"' EXIT
+    # The first line of each workflow says where it belongs.
+    awk -v dir="$shown" '/^```/ { file = "" } /^# \.github\/workflows\// { n = split($2, path, "/"); file = dir "/" path[n] }
+        file != "" { print > file }' docs/ci.md
+    "$actionlint" -shellcheck "${shellcheck:-}" "$shown"/*.yml
+    echo "actionlint: workflows, $(find "$shown" -type f | wc -l) of them from docs/ci.md"
 else
     skip "workflows" "no actionlint, and no Go to build it"
 fi

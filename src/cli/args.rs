@@ -1,11 +1,14 @@
 //! What can be typed. Types only; nothing here does anything.
 
 use super::exit::Code;
+use super::gate_args::{BaselineCommand, DiffArgs, StoreArgs, TermArgs};
+use super::live;
 use super::tag;
 use crate::claims;
 use crate::scenario::claim_ids;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -32,7 +35,15 @@ Examples:
   brokerbench run latency --system kafka --system redis-streams
   brokerbench run latency --sweep load.rate=1k/s,5k/s,20k/s -v
   brokerbench run latency --threshold 'kafka: end_to_end.p99 < 50ms' -q
-  brokerbench run my-scenario.yaml --seed 7 --tag change=batch-size --json";
+  brokerbench run my-scenario.yaml --baseline main --set blocks=10
+  brokerbench run my-scenario.yaml --seed 7 --tag change=batch-size --json
+  brokerbench run my-soak.yaml --metrics 127.0.0.1:9464 --tui";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  brokerbench diff results/runs/2026-11-29T221000.123Z-latency-abc123 latest
+  brokerbench diff baselines/main/latency.json latest --tolerance 10%
+  brokerbench diff A B --relative-to redis-lists   where the machine was not the same";
 
 const REPORT_EXAMPLES: &str = "\
 Examples:
@@ -80,7 +91,7 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run scenarios and write a run folder for each
     #[command(after_help = RUN_EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
     #[command(after_help = REPORT_EXAMPLES)]
     Report {
@@ -95,7 +106,15 @@ pub enum Command {
     /// Print the newest comparison table, put it into a file, or check that it is up to date
     #[command(after_help = TABLE_EXAMPLES)]
     Table(TableArgs),
-    /// Write a run's histograms in another format
+    /// Put two runs beside each other: what differs, then each figure; exit code 11 where the
+    /// second is worse
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
+    /// Keep a run as a baseline in a small file, or hold a run against one
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Write a run in another format: for spreadsheets, test reports, trackers of benchmarks,
+    /// Prometheus
     Export {
         /// A run folder, its name, or `latest`
         #[arg(default_value = "latest")]
@@ -283,6 +302,10 @@ pub struct RunArgs {
     /// Fail with exit code 10 unless this holds, such as 'kafka: end_to_end.p99 < 50ms'; repeatable
     #[arg(long, value_name = "RULE")]
     pub threshold: Vec<String>,
+    /// Fail with exit code 11 where it is worse than this earlier run: a baseline's name or file, or
+    /// a run
+    #[arg(long, value_name = "BASELINE")]
+    pub baseline: Option<String>,
     /// Print summary.json on stdout, one line per scenario, and nothing else there
     #[arg(long)]
     pub json: bool,
@@ -292,11 +315,30 @@ pub struct RunArgs {
     #[command(flatten)]
     pub loudness: LoudnessArgs,
     #[command(flatten)]
+    pub live: LiveArgs,
+    #[command(flatten)]
     pub environment: EnvironmentArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
     #[command(flatten)]
+    pub terms: TermArgs,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
     pub results: ResultsArgs,
+}
+
+/// Both take time from the machine that measures: what they took is told with the results.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "While it runs")]
+pub struct LiveArgs {
+    /// Serve the figures of every second to Prometheus, on an address of this machine alone, such
+    /// as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", value_parser = live::own_address)]
+    pub metrics: Option<SocketAddr>,
+    /// Draw rates, latencies and backlog on the terminal, in place of the line of progress
+    #[arg(long, conflicts_with = "quiet")]
+    pub tui: bool,
 }
 
 #[derive(Debug, Args)]
@@ -344,4 +386,18 @@ pub struct TableArgs {
 pub enum ExportFormat {
     /// HdrHistogram percentile distribution, one file per cell and metric
     Hgrm,
+    /// Every second of each cell with its time, by the names of `run --metrics`, for Prometheus
+    #[value(name = "openmetrics")]
+    OpenMetrics,
+    /// One row for each cell and figure
+    Csv,
+    /// Test cases of cells, thresholds and figures held against a baseline, as test reports show
+    /// them
+    Junit,
+    /// `customSmallerIsBetter` of github-action-benchmark
+    GithubSmaller,
+    /// `customBiggerIsBetter` of github-action-benchmark
+    GithubBigger,
+    /// Bencher Metric Format
+    Bencher,
 }

@@ -13,7 +13,7 @@ pub fn text(manifest: &Manifest, summary: &Summary, width: u16) -> String {
     let mut text = plain_table(summary, width);
     text += &rendering::observations(summary, width);
     for cell in &summary.cells {
-        let name = format!("{} {} block {}", cell.label, cell.cell, cell.block);
+        let name = cell.place();
         if let Some(reason) = cell.cannot() {
             text += &one_line(format!("cannot: {name}: {reason}"));
         }

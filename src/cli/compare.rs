@@ -4,13 +4,14 @@
 //! noted at once, so that `--resume` goes on where a stopped suite was.
 
 use super::args::CompareArgs;
-use super::ending::{one_line, results_flag, threshold};
+use super::ending::{one_line, results_flag};
 use super::exit::{Code, Failure, worst};
+use super::live::Watching;
 use super::run::{Chosen, Session, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
-use super::{Loudness, Outcome, complain, loudness, out, raw, say, selfcheck, tag, width};
+use super::{Loudness, Outcome, complain, github, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, Summary};
@@ -41,8 +42,15 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let time_left = TimeLeft::of(scenarios.iter().map(|(_, scenario)| scenario));
-    let session =
-        Session { results, selfcheck: Some(selfcheck.clone()), tags, time_left, interrupt };
+    let session = Session {
+        results,
+        selfcheck: Some(selfcheck.clone()),
+        tags,
+        time_left,
+        // A table is measured beside nothing.
+        watching: Watching::default(),
+        interrupt,
+    };
     let (runs, codes, elapsed, missed) = Default::default();
     let mut comparing =
         Comparing { args, suite, session, runs, failed: unread, codes, elapsed, missed };
@@ -69,6 +77,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     raw::pack(results, &dir, &comparison)?;
     report::write_index(results)?;
     out(&(missed.concat() + &report::terminal(&comparison, width())));
+    github::tell(&report::markdown_lines(&comparison));
     if loudness() > Loudness::Quiet {
         let whole = failed.is_empty() && !interrupt.flag.load(Relaxed);
         out(&files_and_next(args, &dir, whole));
@@ -199,7 +208,7 @@ impl Comparing<'_> {
             return Ok(());
         }
         let start = Instant::now();
-        let measured = measure(scenario, chosen, &mut self.session);
+        let measured = measure(scenario, None, chosen, &mut self.session);
         self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
@@ -212,9 +221,10 @@ impl Comparing<'_> {
                         measured.folder.join("report.html").display()
                     )),
                 }
-                let missed = measured.findings.iter().filter(|finding| !finding.held);
-                self.missed.extend(missed.map(|finding| {
-                    one_line(format!("{} (scenario {})", threshold(finding), scenario.name))
+                let rules = measured.summary.thresholds.iter();
+                self.missed.extend(rules.filter(|rule| rule.held != Some(true)).map(|rule| {
+                    let line = report::threshold_line(rule);
+                    one_line(format!("{line} (scenario {})", scenario.name))
                 }));
                 self.codes.push(measured.code);
                 self.runs.push((measured.manifest, measured.summary));

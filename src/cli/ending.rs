@@ -1,11 +1,10 @@
-//! The end of a run: thresholds first, then a line for each label, what to know about them, the
-//! files, and what to type next.
+//! The end of a run: what it was held against first, then a line for each label, what to know about
+//! them, the files, and what to type next.
 
 use super::{Loudness, cells};
 use crate::report;
 use crate::result::{Manifest, Status, Summary, words};
 use crate::sanitize;
-use crate::scenario::{Threshold, ThresholdResult};
 use std::path::Path;
 
 /// More warnings than this stand on the page only.
@@ -14,7 +13,6 @@ const MOST_WARNINGS: usize = 8;
 /// A run that is on disk, and where its text is going.
 pub struct Ending<'a> {
     pub manifest: &'a Manifest,
-    /// With its distributions, so that any quantile can be judged.
     pub summary: &'a Summary,
     pub folder: &'a Path,
     /// The folder of all results, and how a command calls this run.
@@ -29,7 +27,9 @@ impl Ending<'_> {
         let Self { manifest, summary, width, loudness, .. } = *self;
         let question = manifest.scenario.question.trim();
         let mut text = one_line(format!("{}: {question}", summary.scenario));
-        text.extend(thresholds(manifest, summary).iter().map(threshold).map(one_line));
+        text.extend(summary.thresholds.iter().map(report::threshold_line).map(one_line));
+        let against = summary.baseline.iter().flat_map(report::baseline_lines);
+        text.extend(against.map(one_line));
         text += &report::lines(summary, manifest.scenario.claim.as_deref(), width);
         if loudness < Loudness::Verbose {
             text.extend(report::reasons(summary).into_iter().map(one_line));
@@ -92,33 +92,6 @@ impl Ending<'_> {
             _ => format!("brokerbench report {run} -v{results}   every cell, block and reason"),
         }
     }
-}
-
-/// How every rule of the run came out.
-fn thresholds(manifest: &Manifest, summary: &Summary) -> Vec<ThresholdResult> {
-    let labels: Vec<String> =
-        manifest.scenario.systems.iter().map(|(label, _)| label.clone()).collect();
-    let judge = |text: &String| match Threshold::parse(text, &labels) {
-        Ok(rule) => rule.evaluate(&summary.cells),
-        Err(problem) => ThresholdResult {
-            rule: text.clone(),
-            held: false,
-            decided: false,
-            words: problem.what.to_string(),
-        },
-    };
-    manifest.scenario.thresholds.iter().map(judge).collect()
-}
-
-/// One rule with its value, as a line.
-pub fn threshold(result: &ThresholdResult) -> String {
-    let ThresholdResult { rule, held, decided, words } = result;
-    let mark = match (held, decided) {
-        (true, _) => "✓ pass      ",
-        (false, true) => "✗ fail      ",
-        (false, false) => "? unmeasured",
-    };
-    format!("{mark} {rule}: {words}")
 }
 
 /// ` --results DIR`, where it is not where results are looked for anyway.

@@ -24,6 +24,8 @@ pub enum Code {
     Guarantee = 14,
     /// the generated table is out of date
     TableStale = 12,
+    /// worse than the baseline
+    Regression = 11,
     /// a threshold failed
     Threshold = 10,
     /// results cannot be read or written
@@ -102,9 +104,9 @@ impl From<StudyError> for Failure {
     }
 }
 
-/// How a run with results ends. `thresholds_held` is false if any threshold failed
-/// or was unmeasured.
-pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code {
+/// How a run with results ends. A threshold of which nothing is known did not hold; a comparison
+/// with a baseline that decides nothing is no failure.
+pub fn of_run(status: Status, summary: &Summary) -> Code {
     match status {
         Status::Interrupted => Code::Interrupted,
         _ if summary.cells.iter().flat_map(|cell| &cell.faults).any(Fault::failed) => Code::Fault,
@@ -113,7 +115,12 @@ pub fn of_run(status: Status, summary: &Summary, thresholds_held: bool) -> Code 
         Status::Complete if summary.cells.iter().any(|cell| cell.judged == Some(Judged::Fail)) => {
             Code::Guarantee
         }
-        Status::Complete if !thresholds_held => Code::Threshold,
+        Status::Complete if summary.baseline.as_ref().is_some_and(|result| result.worse) => {
+            Code::Regression
+        }
+        Status::Complete if summary.thresholds.iter().any(|rule| rule.held != Some(true)) => {
+            Code::Threshold
+        }
         Status::Complete => Code::Fine,
     }
 }
@@ -132,6 +139,7 @@ pub fn worst(codes: impl IntoIterator<Item = Code>) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::{BaselineResult, ThresholdResult};
 
     #[test]
     fn the_gravest_counts() {
@@ -149,9 +157,22 @@ mod tests {
             cells: vec![CellSummary { valid: true, outcome, ..CellSummary::default() }],
             ..Summary::default()
         };
-        let code = |outcome| of_run(Status::Complete, &summary(outcome), true);
+        let code = |outcome| of_run(Status::Complete, &summary(outcome));
         assert_eq!(code(CellOutcome::Stalled), Code::Invalid);
         assert_eq!(code(CellOutcome::Overloaded), Code::Fine);
+    }
+
+    #[test]
+    fn a_regression_goes_before_a_threshold_and_what_is_unmeasured_does_not_hold() {
+        let code = |held: Option<bool>, worse: Option<bool>| {
+            let baseline = worse.map(|worse| BaselineResult { worse, ..BaselineResult::default() });
+            let thresholds = vec![ThresholdResult { held, ..ThresholdResult::default() }];
+            of_run(Status::Complete, &Summary { thresholds, baseline, ..Summary::default() })
+        };
+        assert_eq!(code(Some(true), None), Code::Fine);
+        assert_eq!((code(Some(false), None), code(None, None)), (Code::Threshold, Code::Threshold));
+        assert_eq!(code(Some(true), Some(false)), Code::Fine);
+        assert_eq!(code(Some(false), Some(true)), Code::Regression);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! lets no text of others act on the terminal, and colours where there is one that wants it.
 
 mod args;
+mod baseline;
 mod cells;
 mod colour;
 mod compare;
@@ -11,8 +12,11 @@ mod doctor;
 mod ending;
 mod exit;
 mod fetch;
+mod gate_args;
+mod github;
 mod inspect;
 mod list;
+mod live;
 mod progress;
 mod raw;
 mod results;
@@ -23,9 +27,10 @@ mod suite;
 mod tag;
 mod time_left;
 
+use crate::environment::raise_open_files;
 use crate::sanitize;
 use anstream::AutoStream;
-use args::{Cli, Command, ExportFormat, LoudnessArgs};
+use args::{Cli, Command, LoudnessArgs};
 use clap::Parser;
 use exit::{Code, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -40,15 +45,16 @@ const PATIENCE: Timespec = Timespec { tv_sec: 600, tv_nsec: 0 };
 pub fn main() -> ExitCode {
     let cli = typed();
     set_loudness(&cli.command);
+    raise_open_files();
     let interrupt = Interrupt::listen();
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
         Command::Run(args) => run::run(args, &interrupt),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
-        Command::Export { run, format: ExportFormat::Hgrm, results } => {
-            results::export(run, &results.results)
-        }
+        Command::Diff(args) => baseline::diff(args),
+        Command::Baseline(command) => baseline::command(command),
+        Command::Export { run, format, results } => results::export(run, *format, &results.results),
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
         Command::Explain { scenario, spreads, overrides } => {
@@ -112,6 +118,11 @@ fn out_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| Failure::new(Code::Internal, error))?;
     print(&mut std::io::stdout().lock(), &sanitize::json(&text));
     Ok(())
+}
+
+/// The same for text that programs read: nothing is laid over it.
+fn out_plain(text: &str) {
+    print(&mut std::io::stdout().lock(), &sanitize::lines(text));
 }
 
 /// Prints what is neither a result nor an error: progress, warnings. Nothing with `-q`.

@@ -1,6 +1,7 @@
 //! Progress on stderr: one line that changes on a terminal, one plain line every ten seconds
 //! elsewhere.
 
+use super::live::Shown;
 use super::signals::Interrupt;
 use super::time_left::TimeLeft;
 use super::{Loudness, loudness, say};
@@ -62,12 +63,6 @@ impl<'a> Display<'a> {
         }
     }
 
-    pub fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-
     /// A line of its own, above the bar.
     fn say(&self, text: &str) {
         match &self.bar {
@@ -103,7 +98,7 @@ impl Observer for Display<'_> {
 
 impl StudyObserver for Display<'_> {
     fn step(&mut self, step: &Step<'_>) {
-        let Step { text, short, done, all } = *step;
+        let Step { text, short, done, all, .. } = *step;
         self.interrupt.measuring.store(done > 0 || !text.contains("starting"), Relaxed);
         (self.step, self.short) = (sanitize::line(text), sanitize::line(short));
         self.place = format!("{} {}/{all}", self.scenario, (done + 1).min(all));
@@ -124,6 +119,15 @@ impl StudyObserver for Display<'_> {
 
     fn warning(&mut self, text: &str) {
         self.say(&format!("warning: {text}"));
+    }
+}
+
+impl Shown for Display<'_> {
+    fn clear(&mut self) -> Option<u64> {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        None
     }
 }
 
@@ -267,10 +271,12 @@ mod tests {
         let mut left = TimeLeft::of([]);
         let mut display = Display::new("latency\u{1b}[2J", &mut left, Interrupt::default());
         let text = "redis-lists load.rate=1k/s block 1";
-        display.step(&Step { text, short: "redis-lists 1k/s", done: 2, all: 9 });
+        let cell = None;
+        display.step(&Step { text, short: "redis-lists 1k/s", cell, done: 2, all: 9 });
         assert_eq!(display.place, "latency\u{fffd}[2J 3/9");
         assert_eq!((display.step.as_str(), display.short.as_str()), (text, "redis-lists 1k/s"));
-        display.step(&Step { text: "kafka: stopping", short: "kafka: stopping", done: 9, all: 9 });
+        let text = "kafka: stopping";
+        display.step(&Step { text, short: text, cell, done: 9, all: 9 });
         assert!(display.place.ends_with(" 9/9"), "{}", display.place);
         assert!(display.interrupt.measuring.load(Relaxed));
     }

@@ -1,9 +1,10 @@
 //! Commands that read results: report, table, export.
 
-use super::args::TableArgs;
+use super::args::{ExportFormat, TableArgs};
 use super::ending::Ending;
 use super::exit::{Code, Failure};
-use super::{Outcome, loudness, out, raw, say, width};
+use super::{Outcome, loudness, out, out_plain, raw, say, width};
+use crate::model::Direction;
 use crate::result::{Comparison, ResultError, RunFolder, archive, files};
 use crate::sanitize;
 use crate::{claims, export as formats, report as rendering};
@@ -27,7 +28,7 @@ pub fn report(run: &str, results: &Path) -> Outcome {
 }
 
 /// A run by path, by name, or the latest: which that is, is said.
-fn find(run: &str, results: &Path) -> Result<RunFolder, Failure> {
+pub fn find(run: &str, results: &Path) -> Result<RunFolder, Failure> {
     let named = results.join("runs").join(run);
     Ok(match run {
         "latest" => {
@@ -215,11 +216,33 @@ fn replaced(text: &str, of: &str, new: &str) -> Option<String> {
     Some(format!("{}\n{}\n{}", &text[..begin], new.trim(), &text[end..]))
 }
 
-pub fn export(run: &str, results: &Path) -> Outcome {
+/// The text on stdout; of histograms and seconds, which are many, the paths of the files.
+pub fn export(run: &str, format: ExportFormat, results: &Path) -> Outcome {
     let folder = find(run, results)?;
-    for file in formats::write_hgrm(&folder)? {
-        out(&folder.path().join(file).display().to_string());
+    let text = match format {
+        ExportFormat::Hgrm => return told(&folder, formats::write_hgrm(&folder)?, "latencies"),
+        ExportFormat::OpenMetrics => {
+            return told(&folder, formats::write_open_metrics(&folder)?, "seconds");
+        }
+        ExportFormat::Csv => formats::csv(&folder)?,
+        ExportFormat::Junit => formats::junit(&folder)?,
+        ExportFormat::GithubSmaller => formats::github_benchmark(&folder, Direction::Lower)?,
+        ExportFormat::GithubBigger => formats::github_benchmark(&folder, Direction::Higher)?,
+        ExportFormat::Bencher => formats::bencher(&folder)?,
+    };
+    out_plain(&text);
+    Ok(Code::Fine)
+}
+
+/// The paths of what was written into a run.
+fn told(folder: &RunFolder, written: Vec<String>, what: &str) -> Outcome {
+    if written.is_empty() {
+        let run = folder.path().display();
+        let message =
+            format!("{run}: this run has no {what} to export; --format csv has what was observed");
+        return Err(Failure::new(Code::Usage, message));
     }
+    written.iter().for_each(|file| out(&folder.path().join(file).display().to_string()));
     Ok(Code::Fine)
 }
 

@@ -1,19 +1,20 @@
 //! `run`: scenarios, one after the other, each into its own run folder.
 
 use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
-use super::ending::Ending;
+use super::baseline;
+use super::ending::{Ending, one_line};
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
-use super::progress::Display;
+use super::live::Watching;
 use super::signals::Interrupt;
 use super::time_left::TimeLeft;
-use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
+use super::{Outcome, complain, github, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
-use crate::report;
-use crate::result::{Manifest, Status, Summary, summarize};
-use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
+use crate::result::{HeldAgainst, Manifest, Status, Summary, files};
+use crate::scenario::{self, Overrides, Scenario, Threshold};
 use crate::study::{self, Study};
+use crate::{gate, report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,16 +29,20 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
+    let held = baseline::of_scenarios(args, &scenarios)?;
+    let watching = Watching::begin(&args.live)?;
     let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
-    let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };
+    let mut session = Session { results, selfcheck: None, tags, time_left, watching, interrupt };
     let mut codes = Vec::new();
-    for scenario in scenarios {
-        let done = measure(&scenario, &mut chosen, &mut session)?;
+    for (scenario, held) in scenarios.iter().zip(&held) {
+        let done = measure(scenario, held.as_ref(), &mut chosen, &mut session)?;
         codes.push(done.code);
+        github::tell(&report::markdown_run(&done.manifest, &done.summary));
         if args.json {
             out_json(&done.summary)?;
+            tell_verdicts(&done.summary);
         } else {
             out(&done.ending(results).text());
         }
@@ -46,6 +51,18 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         }
     }
     Ok(worst(codes))
+}
+
+/// On stderr, where stdout is JSON. What failed is told whatever is wanted.
+fn tell_verdicts(summary: &Summary) {
+    for rule in &summary.thresholds {
+        let tell = if rule.held == Some(true) { say } else { complain };
+        tell(&one_line(report::threshold_line(rule)));
+    }
+    if let Some(result) = &summary.baseline {
+        let tell = if result.worse { complain } else { say };
+        report::baseline_lines(result).into_iter().for_each(|line| tell(&one_line(line)));
+    }
 }
 
 fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failure> {
@@ -67,8 +84,6 @@ pub struct RenderedRun {
     pub folder: PathBuf,
     pub manifest: Manifest,
     pub summary: Summary,
-    /// One for each threshold.
-    pub findings: Vec<ThresholdResult>,
     pub code: Code,
 }
 
@@ -94,12 +109,15 @@ pub struct Session<'a> {
     pub selfcheck: Option<String>,
     pub tags: BTreeMap<String, String>,
     pub time_left: TimeLeft,
+    pub watching: Watching,
     pub interrupt: &'a Interrupt,
 }
 
-/// Runs one scenario and renders everything that belongs to it.
+/// Runs one scenario, holds it against an earlier run where there is one, and renders everything
+/// that belongs to it.
 pub fn measure(
     scenario: &Scenario,
+    held: Option<&HeldAgainst>,
     chosen: &mut Chosen,
     session: &mut Session<'_>,
 ) -> Result<RenderedRun, Failure> {
@@ -111,7 +129,7 @@ pub fn measure(
         cells => format!("{cells} cells"),
     };
     say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
-    let mut display = Display::new(&scenario.name, &mut session.time_left, interrupt.clone());
+    let mut watchers = session.watching.over(&scenario.name, &mut session.time_left, interrupt)?;
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),
@@ -125,15 +143,16 @@ pub fn measure(
         selfcheck: selfcheck.unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
     };
-    let finished = study::run(study, &mut display);
-    display.clear();
+    let finished = study::run(study, &mut watchers);
+    let costs = watchers.end();
     session.time_left.end();
     let mut finished = finished?;
-    let summary = summarize(&finished.folder)?;
-    let findings: Vec<_> =
-        scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
-    let code =
-        of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held));
+    finished.manifest.warnings.extend(costs);
+    if let Some(held) = held {
+        let bytes = files::to_json(Path::new(HeldAgainst::FILE), held)?;
+        finished.folder.write(HeldAgainst::FILE, &bytes)?;
+    }
+    let code = of_run(finished.manifest.status, &gate::judged(&finished.folder)?);
     finished.manifest.exit_code = code as u8;
     if matches!(code, Code::Invalid | Code::Fault) {
         finished.manifest.status = Status::Invalid;
@@ -145,7 +164,6 @@ pub fn measure(
         folder: finished.folder.path().to_owned(),
         manifest: finished.manifest,
         summary,
-        findings,
         code,
     })
 }

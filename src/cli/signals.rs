@@ -2,7 +2,7 @@
 //!
 //! Brokers never depend on this: the janitor takes them away however this process ends.
 
-use super::complain;
+use super::{complain, live};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::sync::Arc;
@@ -28,13 +28,17 @@ impl Interrupt {
                 for _ in signals.forever() {
                     let first = !seen.flag.swap(true, Relaxed);
                     if !first || !seen.measuring.load(Relaxed) {
+                        live::restore();
                         complain("\ninterrupted: brokers are being taken away");
                         std::process::exit(130);
                     }
-                    complain(
-                        "\ninterrupted: stopping the load and keeping partial results; again to \
-                         stop at once",
-                    );
+                    // A view says it by itself.
+                    if !live::shown() {
+                        complain(
+                            "\ninterrupted: stopping the load and keeping partial results; again \
+                             to stop at once",
+                        );
+                    }
                 }
             });
         }

@@ -31,7 +31,7 @@ pub use redis::{
 pub use target::{Routes, Target};
 pub use timeouts::Backoff;
 pub use traits::{
-    Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
+    Audit, Completion, Crowd, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
 };
 
 /// What speaks to the systems, with its versions.

@@ -13,6 +13,7 @@ use super::{DriverError, LargeClient, LargeMessages};
 use crate::model::System;
 use crate::result::{Description, Fault, Survives};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// One message on its way out. `payload` is the whole message, envelope included.
@@ -111,6 +112,19 @@ pub trait Subscriber: Send {
     }
 }
 
+/// The only consumers of many subscriptions, on one thread, which has one stamp for whatever has
+/// come to one of them.
+pub trait Crowd: Send {
+    /// As [`Subscriber::receive`], of whichever have something, each by its place among them.
+    fn receive(
+        &mut self,
+        until_ns: u64,
+        sink: &mut dyn FnMut(usize, Incoming<'_>),
+    ) -> Result<(), DriverError>;
+    /// As [`Subscriber::close`], all of them.
+    fn close(&mut self) -> Result<(), DriverError>;
+}
+
 /// What an audit read found, besides the messages it handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audit {
@@ -162,6 +176,16 @@ pub trait Driver: Send + Sync {
     /// that one left unacknowledged.
     fn rejoin(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         self.subscriber(subscription, consumer)
+    }
+    /// Connects the only consumers of these subscriptions, for one thread: where
+    /// [`crate::scenario::share_threads`] says so. `again`: in the place of those who were cut off,
+    /// as [`Self::rejoin`].
+    fn crowd(
+        &self,
+        _subscriptions: Range<u16>,
+        _again: bool,
+    ) -> Result<Box<dyn Crowd>, DriverError> {
+        Err(self.without("serve many subscriptions on one thread"))
     }
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;

@@ -12,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 const WITHIN_NS: u64 = 120 * SECOND_NS;
+/// And so much more for each partition, which is asked for its ends and begun apart.
+const EACH_PARTITION_NS: u64 = SECOND_NS / 50;
 /// From one try to the next.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -20,7 +22,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub fn read_back(of: Context<'_>, telemetry: &mut Telemetry) -> Option<AuditBook> {
     telemetry.event("phase", "audit");
     let Context { cell, clock, .. } = of;
-    let deadline = clock.now_ns() + WITHIN_NS;
+    let of_partitions = u64::from(cell.config.partitions()) * EACH_PARTITION_NS;
+    let deadline = clock.now_ns() + WITHIN_NS + of_partitions;
     let patient = cell.watches_recovery();
     let (mut kind, mut seen) = attempt(of, deadline);
     while kind.is_err() && patient && clock.now_ns() < deadline && !of.interrupted.load(Relaxed) {

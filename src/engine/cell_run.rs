@@ -10,11 +10,13 @@ use super::comeback::Reasons;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
-use super::fault_timeline::{FaultLog, FaultTimeline};
+use super::fault_timeline::{FaultLog, FaultNews, FaultTimeline};
 use super::notes::ProducerReport;
 use super::output::output;
-use super::progress::{Observer, Phase, Progress};
+use super::progress::{LiveSecond, Observer, Phase, Progress};
+use super::rows::RowTerms;
 use super::spawn::{start_consumers, start_producers};
+use super::thread_cpu::thread_cpu_ns;
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
 use crate::environment::NodeOutage;
@@ -22,9 +24,11 @@ use crate::inject::Shared;
 use crate::model::{FaultTarget, Latency};
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
-use crate::result::{CellOutput, Fault};
+use crate::result::{
+    CellJournal, CellOutput, CellRecord, Counts, Description, Fault, ResultError,
+};
 use crate::scenario::{Cell, Model};
-use crate::stats::{SEEN_AFTER, level, settled};
+use crate::stats::{ENOUGH_PER_S, SEEN_AFTER, level, settled};
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -40,6 +44,9 @@ pub enum CellRunError {
     Payload(#[from] BodyError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
+    /// What was measured could not be kept.
+    #[error(transparent)]
+    Result(#[from] ResultError),
 }
 
 /// One run of a cell: everything that it needs besides its driver.
@@ -55,6 +62,8 @@ pub struct CellRun<'a, 'b> {
     /// Set by the first Ctrl-C.
     pub interrupted: &'a AtomicBool,
     pub observer: Option<&'a mut dyn Observer>,
+    /// Where its seconds go as they come; into memory without it.
+    pub journal: Option<CellJournal>,
     /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps
     /// once.
     pub disturb: Option<(u64, u64)>,
@@ -64,6 +73,8 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// How often the coordinator looks around.
 const LOOK: Duration = Duration::from_millis(50);
+/// So long after the end of a second every thread that does not hang has handed it over.
+const HANDED_OVER_NS: u64 = SECOND_NS / 4;
 /// Every n-th look samples CPU and memory and asks whether the broker lives.
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
@@ -76,8 +87,9 @@ const QUIET_NS: u64 = SECOND_NS / 2;
 impl<'a> CellRun<'a, '_> {
     /// On a broker that is not ours to look after, watched and interrupted by nobody.
     pub fn new(cell: &'a Cell, clock: Clock) -> Self {
-        let (broker, observer, disturb) = (None, None, None);
-        Self { cell, block: 1, run: 0, clock, broker, interrupted: &NEVER, observer, disturb }
+        let (broker, observer, journal, disturb) = (None, None, None, None);
+        let interrupted = &NEVER;
+        Self { cell, block: 1, run: 0, clock, broker, interrupted, observer, journal, disturb }
     }
 
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is
@@ -96,7 +108,11 @@ impl<'a> CellRun<'a, '_> {
             Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
         let of = Context { cell, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
-        let mut telemetry = Telemetry::new(harvests, clock);
+        let mut journal = self.journal.take();
+        if let Some(journal) = &mut journal {
+            journal.begin(&self.started(driver, &description))?;
+        }
+        let mut telemetry = Telemetry::new(harvests, clock, settling_timer(cell), journal);
         telemetry.health.begin(&self.broker_pids().unwrap_or_default());
         telemetry.event("phase", "connect");
         let mut reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
@@ -105,6 +121,7 @@ impl<'a> CellRun<'a, '_> {
             let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
             let (producers, start_ns) = start_producers(scope, of, self.disturb, &harvest_to)?;
             drop(harvest_to);
+            telemetry.begin(RowTerms::of(cell, start_ns));
             let (news_to, news) = channel();
             // The faults of the cell wait for its window.
             let broker = self.broker.filter(|_| !cell.faults.is_empty());
@@ -120,21 +137,32 @@ impl<'a> CellRun<'a, '_> {
             // Everything is healed, and as whole as it gets, before anybody waits for messages or
             // reads them back.
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
-            self.tell(&news);
+            self.tell(&news, &mut telemetry);
             self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
             let collected_ns = clock.now_ns();
             drop(release);
-            let consumed = join_all(consumers)?;
+            let consumed = join_all(consumers)?.into_iter().flatten().collect();
             let toll = meanwhile(&toll, driver.toll());
             Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll })
         })?;
-        telemetry.absorb();
+        telemetry.close_all(control.window());
         reports.log.faults.extend(self.outages());
         // Where nobody publishes there is nothing to be held against what is kept.
         let asked = load.audit && load.producers > 0;
         let audited = asked && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
-        Ok(output(of, description, reports, audit, telemetry))
+        Ok(output(of, description, reports, audit, telemetry)?)
+    }
+
+    /// The record of the cell as long as nothing of it is measured.
+    fn started(&self, driver: &dyn Driver, description: &Description) -> CellRecord {
+        CellRecord {
+            open_loop: self.cell.load.model == Model::Open,
+            survives: driver.survives(),
+            counts: Counts { acked: driver.acknowledges().then_some(0), ..Counts::default() },
+            description: description.clone(),
+            ..self.cell.record(self.block)
+        }
     }
 
     /// What somebody else did to the broker meanwhile, where that was to be outlived: told as the
@@ -181,12 +209,53 @@ impl<'a> CellRun<'a, '_> {
     }
 
     /// Passes on what the faults have to say.
-    fn tell(&mut self, news: &Receiver<String>) {
-        for text in news.try_iter() {
+    fn tell(&mut self, news: &Receiver<FaultNews>, telemetry: &mut Telemetry) {
+        for FaultNews { text, number, in_force } in news.try_iter() {
+            match in_force {
+                Some(words) => telemetry.faults.insert(number, words),
+                None => telemetry.faults.remove(&number),
+            };
             if let Some(observer) = &mut self.observer {
                 observer.happened(&text);
             }
         }
+    }
+
+    /// Tells the last whole second, once, when every thread has handed it over; to who wants it.
+    fn tell_second(&mut self, control: &Control, now: u64, told: &mut u64, telemetry: &Telemetry) {
+        let (second, since) = ((now / SECOND_NS).saturating_sub(1), now % SECOND_NS);
+        let watched = self.observer.as_ref().is_some_and(|observer| observer.wants_seconds());
+        if !watched || since < HANDED_OVER_NS || *told >= second {
+            return;
+        }
+        *told = second;
+        let begun_ns = thread_cpu_ns();
+        let Some((row, tails)) = telemetry.live(control.window(), second) else { return };
+        let live = LiveSecond {
+            phase: Phase::of(control.window(), now, now + 1),
+            elapsed_ns: (u64::from(row.second) + 1) * SECOND_NS,
+            window_ns: self.in_window(control, now),
+            row,
+            tails,
+            subscriptions: self.cell.load.subscriptions,
+            sent: telemetry.flow.sent.total(),
+            acked: telemetry.flow.acked.total(),
+            failed: control.failed.load(Relaxed),
+            consumed: telemetry.flow.consumed.total(),
+            faults: telemetry.faults.values().cloned().collect(),
+            cost_ns: thread_cpu_ns().saturating_sub(begun_ns),
+        };
+        if let Some(observer) = &mut self.observer {
+            observer.second(&live);
+        }
+    }
+
+    /// How far the measured window is, and how long it lasts.
+    fn in_window(&self, control: &Control, now: u64) -> Option<(u64, u64)> {
+        let measuring = Phase::of(control.window(), now, now + 1) == Phase::Measure;
+        let ends = measuring && self.cell.load.messages.is_none();
+        let window = control.window().filter(|_| ends);
+        window.map(|(start, end)| (now.saturating_sub(start), end.saturating_sub(start)))
     }
 
     /// From the first message to the last answer: opens the window once steady, watches broker and
@@ -196,7 +265,7 @@ impl<'a> CellRun<'a, '_> {
         control: &Control,
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         start_ns: u64,
-        news: &Receiver<String>,
+        news: &Receiver<FaultNews>,
         telemetry: &mut Telemetry,
     ) -> Option<String> {
         let load = &self.cell.load;
@@ -207,14 +276,16 @@ impl<'a> CellRun<'a, '_> {
             control.open_window(start_ns, start_ns + load.duration.nanos());
         }
         telemetry.event("phase", "warm-up");
-        let mut looks = 0;
+        let (mut looks, mut told) = (0, 0);
         let mut error = None;
         let mut read = (0, start_ns);
         while !self.is_over(control, producers, &mut read) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
-            telemetry.absorb();
-            self.tell(news);
+            telemetry.absorb(control.window());
+            self.tell(news, telemetry);
+            self.tell_second(control, now, &mut told, telemetry);
+            error = error.or_else(|| telemetry.broken());
             if looks % SAMPLE_EVERY == 0 {
                 self.sample(telemetry);
                 if let Err(why) = self.alive() {
@@ -228,10 +299,10 @@ impl<'a> CellRun<'a, '_> {
             }
             looks += 1;
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
-                let why = if error.is_some() {
-                    "broker gone: load ended"
-                } else {
-                    "load ended by the user"
+                let why = match (&error, telemetry.broken()) {
+                    (_, Some(_)) => "nothing is kept any more: load ended",
+                    (Some(_), None) => "broker gone: load ended",
+                    (None, None) => "load ended by the user",
                 };
                 telemetry.event("interrupt", why);
                 control.abandon(now);
@@ -276,20 +347,25 @@ impl<'a> CellRun<'a, '_> {
         if warmed < load.warm_up.nanos() {
             return;
         }
-        let timer = settling_timer(self.cell);
         // The last second may not be complete yet, and the first began in the middle.
         let (from, to) =
             (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        let rested = settled(&telemetry.seconds(timer, from, to))
+        // Looked back for a minute at most: what was before decides nothing.
+        let from = from.max(to.saturating_sub(60));
+        let few = too_few_to_settle(self.cell);
+        let rested = !few
+            && settled(&telemetry.seconds(from, to))
             && level(&telemetry.health.broker_cpu(from, to));
-        if rested || warmed >= load.warm_up_limit.nanos() {
+        if rested || few || warmed >= load.warm_up_limit.nanos() {
             let start = next_second(now, SECOND_NS / 5);
             let end = start + load.duration.nanos();
             control.open_window(start, end);
-            telemetry.settled = (rested || load.warm_up_limit >= SEEN_AFTER).then_some(rested);
+            let seen = rested || (!few && load.warm_up_limit >= SEEN_AFTER);
+            telemetry.settled = seen.then_some(rested);
             let how = match telemetry.settled {
                 Some(true) => "settled",
                 Some(false) => "not settled within the warm-up limit",
+                None if few => "too few messages a second to tell",
                 None => "the warm-up is too short to tell",
             };
             telemetry.event("steady", how);
@@ -300,17 +376,12 @@ impl<'a> CellRun<'a, '_> {
 
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
         let now = self.clock.now_ns();
-        let last = telemetry.second(settling_timer(self.cell), (now / SECOND_NS).saturating_sub(1));
-        let phase = Phase::of(control.window(), now, now + 1);
+        let last = telemetry.second((now / SECOND_NS).saturating_sub(1));
         let load = &self.cell.load;
-        let ends = phase == Phase::Measure && load.messages.is_none();
         Progress {
-            phase,
+            phase: Phase::of(control.window(), now, now + 1),
             elapsed_ns: now.saturating_sub(start_ns),
-            window_ns: control
-                .window()
-                .filter(|_| ends)
-                .map(|(start, end)| (now.saturating_sub(start), end.saturating_sub(start))),
+            window_ns: self.in_window(control, now),
             rate: load.rate.filter(|_| load.model == Model::Open),
             sent: control.sent.load(Relaxed),
             answered: control.answered.load(Relaxed),
@@ -347,7 +418,7 @@ impl<'a> CellRun<'a, '_> {
             if done || self.alive().is_err() {
                 break;
             }
-            telemetry.absorb();
+            telemetry.absorb(control.window());
             thread::sleep(LOOK / 5);
         }
         if done {
@@ -369,6 +440,12 @@ fn meanwhile(before: &Reasons, after: Reasons) -> Reasons {
         Some((what, count.checked_sub(before).filter(|count| *count > 0)?))
     };
     after.into_iter().filter_map(since).collect()
+}
+
+/// Whether its seconds hold too few messages to be held against each other.
+pub fn too_few_to_settle(cell: &Cell) -> bool {
+    let rate = cell.load.rate.filter(|_| cell.load.model == Model::Open);
+    rate.is_some_and(|rate| rate.per_s() < ENOUGH_PER_S)
 }
 
 pub struct Reports {

@@ -42,7 +42,7 @@ impl Deadlines {
         delivers: bool,
     ) -> BTreeMap<Latency, Censored> {
         // Nothing was planned after it: the end of the window, where it ends by the clock.
-        let planned_by_ns = totals.offered.len() as u64 * SECOND_NS;
+        let planned_by_ns = telemetry.flow.offered.len() as u64 * SECOND_NS;
         let of = |latency: Latency| {
             let (owed, until_ns) = match latency {
                 Latency::Service => (totals.window_sent, self.after_sending_ns),

@@ -1,4 +1,5 @@
-//! The thread of one consumer: reads envelopes, times them, works on them, notes them in the books.
+//! The thread of one consumer, or of many subscriptions that only receive: reads envelopes, times
+//! them, works on them, notes them in the books.
 //!
 //! Work is done inside the call that hands messages out, so that a driver acknowledges a message
 //! only after it: with the next call. A message counts as consumed when its work is over; its
@@ -12,11 +13,12 @@ use super::sender::sharpen_timer;
 use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
 use crate::clock::Clock;
-use crate::driver::{DriverError, Incoming, Subscriber};
+use crate::driver::{Crowd, DriverError, Incoming, Subscriber};
 use crate::model::Latency;
 use crate::payload::{Envelope, FULL, Reading, read};
-use crate::record::{Consumed, LatencyRecorder, Silences};
+use crate::record::{Consumed, Recorder, Silences};
 use crate::scenario::Model;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Default)]
@@ -127,9 +129,8 @@ struct Consumer<'a> {
     /// Nobody of ours publishes: whatever comes is what is to be read.
     anything: bool,
     work: Work,
-    /// First deliveries of this batch that are not in `progress` yet.
+    /// First deliveries that are not in `progress` yet.
     first: u64,
-    recorder: LatencyRecorder,
     report: ConsumerReport,
 }
 
@@ -139,39 +140,20 @@ pub fn consume(
     deliveries: &Deliveries,
     who: (u16, u16),
     subscriber: Box<dyn Subscriber>,
-    recorder: LatencyRecorder,
+    mut recorder: Recorder,
 ) -> ConsumerReport {
-    let Context { cell, run, clock, control, .. } = of;
-    let (subscription, message_bytes) = (who.0, cell.message.size.0 as usize);
-    let watched_partitions = if cell.watches_recovery() { cell.config.partitions() } else { 0 };
-    let mut report = ConsumerReport::default();
-    report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
-    let mut consumer = Consumer {
-        subscription,
-        run,
-        message_bytes,
-        clock,
-        control,
-        deliveries,
-        progress: control.consumed.get(usize::from(subscription)),
-        timed: cell.load.model == Model::Open && message_bytes >= FULL,
-        anything: cell.load.producers == 0,
-        work: Work { each_ns: cell.load.work.nanos(), done_ns: None },
-        first: 0,
-        recorder,
-        report,
-    };
+    let mut consumer = Consumer::new(of, deliveries, who.0);
     if consumer.work.each_ns > 0 {
         sharpen_timer();
     }
     let mut here = Some(subscriber);
-    while !control.consuming_stopped()
+    while !of.control.consuming_stopped()
         && let Some(mut subscriber) = here.take()
     {
         let comeback = &mut consumer.report.comeback;
-        if who == (0, 0) && control.consumers.must_go() {
+        if who == (0, 0) && of.control.consumers.must_go() {
             here = die_and_come_back(of, who, subscriber, comeback);
-        } else if let Err(error) = consumer.batch(subscriber.as_mut()) {
+        } else if let Err(error) = consumer.batch(subscriber.as_mut(), &mut recorder) {
             let comeback = &mut consumer.report.comeback;
             comeback.note(&error);
             add(&mut comeback.retries, subscriber.retries());
@@ -186,37 +168,121 @@ pub fn consume(
         let _ = subscriber.close();
         add(&mut consumer.report.comeback.retries, subscriber.retries());
     }
-    consumer.recorder.harvest();
+    recorder.harvest();
     consumer.report
 }
 
-impl Consumer<'_> {
-    fn batch(&mut self, subscriber: &mut dyn Subscriber) -> Result<(), DriverError> {
+/// Runs the only consumers of many subscriptions; a report for each of these.
+pub fn consume_many(
+    of: Context<'_>,
+    deliveries: &Deliveries,
+    subscriptions: Range<u16>,
+    crowd: Box<dyn Crowd>,
+    mut recorder: Recorder,
+) -> Vec<ConsumerReport> {
+    let Context { clock, control, .. } = of;
+    let new = |subscription| Consumer::new(of, deliveries, subscription);
+    let mut consumers: Vec<Consumer<'_>> = subscriptions.clone().map(new).collect();
+    let mut all = ConsumerReport::default();
+    let mut here = Some(crowd);
+    while !control.consuming_stopped()
+        && let Some(mut crowd) = here.take()
+    {
+        let now = clock.now_ns();
+        if recorder.tick(now) {
+            all.cpu.note(now, control);
+            all.comeback.settled();
+        }
+        let received = crowd.receive(now + WAIT_NS, &mut |whose, message| {
+            if let Some(consumer) = consumers.get_mut(whose) {
+                consumer.note(&message, &mut recorder);
+                consumer.tell();
+            }
+        });
+        here = match received {
+            Ok(()) => Some(crowd),
+            Err(error) => {
+                all.comeback.note(&error);
+                drop(crowd);
+                let connect = || of.driver.crowd(subscriptions.clone(), true);
+                all.comeback.connect(connect, || control.consuming_stopped())
+            }
+        };
+    }
+    if let Some(mut crowd) = here {
+        let _ = crowd.close();
+    }
+    recorder.harvest();
+    let mut reports: Vec<ConsumerReport> =
+        consumers.into_iter().map(|consumer| consumer.report).collect();
+    // What is of the thread stands with the first.
+    if let Some(first) = reports.first_mut() {
+        (first.cpu, first.comeback) = (all.cpu, all.comeback);
+    }
+    reports
+}
+
+impl<'a> Consumer<'a> {
+    fn new(of: Context<'a>, deliveries: &'a Deliveries, subscription: u16) -> Self {
+        let Context { cell, run, clock, control, .. } = of;
+        let message_bytes = cell.message.size.0 as usize;
+        let watched_partitions = if cell.watches_recovery() { cell.config.partitions() } else { 0 };
+        let mut report = ConsumerReport::default();
+        report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
+        Self {
+            subscription,
+            run,
+            message_bytes,
+            clock,
+            control,
+            deliveries,
+            progress: control.consumed.get(usize::from(subscription)),
+            timed: cell.load.model == Model::Open && message_bytes >= FULL,
+            anything: cell.load.producers == 0,
+            work: Work { each_ns: cell.load.work.nanos(), done_ns: None },
+            first: 0,
+            report,
+        }
+    }
+
+    fn batch(
+        &mut self,
+        subscriber: &mut dyn Subscriber,
+        recorder: &mut Recorder,
+    ) -> Result<(), DriverError> {
         let now = self.clock.now_ns();
-        if self.recorder.tick(now) {
-            self.report.cpu.note(now);
+        if recorder.tick(now) {
+            self.report.cpu.note(now, self.control);
             self.report.comeback.settled();
         }
-        self.first = 0;
         self.work.done_ns = None;
-        let received = if self.anything {
-            subscriber.receive(now + WAIT_NS, &mut |message| self.read(&message))
-        } else {
-            subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message))
-        };
-        if let Some(progress) = self.progress {
-            progress.fetch_add(self.first, Relaxed);
-        }
+        let received =
+            subscriber.receive(now + WAIT_NS, &mut |message| self.note(&message, recorder));
+        self.tell();
         received
+    }
+
+    /// Tells the other threads what has come.
+    #[inline]
+    fn tell(&mut self) {
+        let first = std::mem::take(&mut self.first);
+        if let Some(progress) = self.progress {
+            progress.fetch_add(first, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, message: &Incoming<'_>, recorder: &mut Recorder) {
+        if self.anything { self.read(message, recorder) } else { self.take(message, recorder) }
     }
 
     /// What others published has no number and no time.
     #[inline]
-    fn read(&mut self, message: &Incoming<'_>) {
+    fn read(&mut self, message: &Incoming<'_>, recorder: &mut Recorder) {
         let done_ns = self.work.on_one(message.received_ns, &self.clock, self.control);
         let totals = &mut self.report.totals;
         self.first += 1;
-        totals.consumed.add(done_ns, 1);
+        recorder.flow.consumed.add(done_ns, 1);
         totals.last_ns = totals.last_ns.max(done_ns);
         if self.control.in_window(done_ns) {
             totals.window_consumed += 1;
@@ -225,7 +291,7 @@ impl Consumer<'_> {
     }
 
     #[inline]
-    fn take(&mut self, message: &Incoming<'_>) {
+    fn take(&mut self, message: &Incoming<'_>, recorder: &mut Recorder) {
         let (control, report) = (self.control, &mut self.report);
         let envelope = ours(message.payload, self.run, self.message_bytes, &mut report.seen);
         let Some(envelope) = envelope else { return };
@@ -238,24 +304,20 @@ impl Consumer<'_> {
         let totals = &mut report.totals;
         totals.overtaken +=
             u64::from(self.deliveries.overtaken(self.subscription, producer, lane, sequence));
-        self.first += 1;
         if let Some(partition) = usize::from(lane).checked_rem(report.gaps.len()) {
             report.gaps[partition].note(message.received_ns);
         }
-        if let Some(progress) = self.progress.filter(|_| self.work.each_ns > 0) {
-            progress.fetch_add(std::mem::take(&mut self.first), Relaxed);
-        }
-        totals.consumed.add(done_ns, 1);
+        recorder.flow.consumed.add(done_ns, 1);
         totals.last_ns = totals.last_ns.max(done_ns);
         totals.window_consumed += u64::from(control.in_window(done_ns));
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-            self.recorder.record(
-                Latency::EndToEnd,
-                control.is_warm_up(envelope.planned_ns),
-                latency,
-            );
+            recorder.record(Latency::EndToEnd, control.is_warm_up(envelope.planned_ns), latency);
+        }
+        self.first += 1;
+        if self.work.each_ns > 0 {
+            self.tell();
         }
     }
 }
@@ -309,7 +371,7 @@ mod tests {
         };
         let report = std::thread::scope(|scope| {
             let subscriber = fake.subscriber(0, 0).unwrap();
-            let (recorder, deliveries) = (LatencyRecorder::new(channel().0), &deliveries);
+            let (recorder, deliveries) = (Recorder::new(channel().0), &deliveries);
             let consumer =
                 scope.spawn(move || consume(of, deliveries, (0, 0), subscriber, recorder));
             let deadline = clock.now_ns() + stop_after_ns;

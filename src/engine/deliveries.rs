@@ -9,14 +9,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Deliveries that a lane may be apart between its fastest and its slowest subscription.
+/// Deliveries that a lane may be apart between its fastest and its slowest subscription; fewer
+/// where there are many lanes, which together have so many counters.
 const RING: u64 = 1 << 18;
+const MOST_COUNTERS: u64 = 1 << 23;
+const LEAST_RING: u64 = 16;
 const COUNT_BITS: u32 = 12;
 
 pub struct Deliveries {
     subscriptions: u64,
     producers: usize,
     lanes: usize,
+    ring: u64,
     /// (sequence + 1) and how many subscriptions have it, packed. Empty where there is only one.
     counters: Vec<AtomicU64>,
     /// By subscription and lane: the highest sequence that any consumer has done, + 1. Empty where
@@ -29,11 +33,13 @@ impl Deliveries {
     pub fn new(subscriptions: u16, consumers: u16, producers: u16, lanes: u16) -> Self {
         let (producers, lanes) = (usize::from(producers), usize::from(lanes));
         let zeros = |count| std::iter::repeat_with(AtomicU64::default).take(count).collect();
+        let ring = (MOST_COUNTERS / (producers * lanes).max(1) as u64).clamp(LEAST_RING, RING);
         Self {
             subscriptions: u64::from(subscriptions),
             producers,
             lanes,
-            counters: zeros(if subscriptions > 1 { producers * lanes * RING as usize } else { 0 }),
+            ring,
+            counters: zeros(if subscriptions > 1 { producers * lanes * ring as usize } else { 0 }),
             done: zeros(if consumers > 1 {
                 usize::from(subscriptions) * producers * lanes
             } else {
@@ -49,8 +55,8 @@ impl Deliveries {
         if self.counters.is_empty() {
             return true;
         }
-        let place = (usize::from(producer) * self.lanes + usize::from(lane)) * RING as usize
-            + (sequence % RING) as usize;
+        let place = (usize::from(producer) * self.lanes + usize::from(lane)) * self.ring as usize
+            + (sequence % self.ring) as usize;
         let Some(counter) = self.counters.get(place) else { return false };
         let tag = (sequence + 1) << COUNT_BITS;
         let mut seen = counter.load(Relaxed);
@@ -100,6 +106,15 @@ mod tests {
         let deliveries = Deliveries::new(2, 1, 1, 1);
         assert!(!deliveries.is_last(0, 0, RING + 5));
         assert!(deliveries.is_last(0, 0, 5));
+    }
+
+    #[test]
+    fn five_thousand_lanes_take_no_more_memory_than_thirty() {
+        let deliveries = Deliveries::new(2, 1, 2, 5000);
+        assert!(deliveries.counters.len() as u64 <= MOST_COUNTERS);
+        let (lane, far) = (4999, deliveries.ring - 1);
+        assert!(!deliveries.is_last(1, lane, 0) && !deliveries.is_last(1, lane, far));
+        assert!(deliveries.is_last(1, lane, 0) && deliveries.is_last(1, lane, far));
     }
 
     #[test]

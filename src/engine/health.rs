@@ -4,7 +4,7 @@ use crate::environment::{
     MachineTimes, PageCache, Usage, machine, own_usage, page_cache, reset_peak, usage,
 };
 use crate::record::SECOND_NS;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One look.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +17,21 @@ pub struct ResourceSample {
     pub cache: Option<PageCache>,
 }
 
-/// All samples of a cell, in order of time.
-#[derive(Clone, Debug, Default)]
+/// So many of the older samples are kept, all of the first quarter of an hour: whenever there are
+/// more, every other one goes.
+const MOST_SAMPLES: usize = 4096;
+/// The newest are all there: a minute and a half.
+const LATE_SAMPLES: usize = 450;
+
+/// The samples of a cell, in order of time: as much memory after days as after minutes.
+#[derive(Clone, Debug)]
 pub struct Health {
+    /// One in `every`, each with the peaks of those behind it that were left out.
     samples: Vec<ResourceSample>,
+    every: u64,
+    /// How many have gone from the late to the older ones.
+    passed: u64,
+    late: VecDeque<ResourceSample>,
     /// CPU time of each of the broker's processes when it was last seen, ns: what ended stays
     /// counted.
     seen: BTreeMap<u32, u64>,
@@ -28,6 +39,31 @@ pub struct Health {
     broker_cpu_ns: u64,
     /// Processes whose peak is of a time before the cell.
     old_peaks: BTreeSet<u32>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            samples: Vec::new(),
+            every: 1,
+            passed: 0,
+            late: VecDeque::new(),
+            seen: BTreeMap::new(),
+            broker_cpu_ns: 0,
+            old_peaks: BTreeSet::new(),
+        }
+    }
+}
+
+impl ResourceSample {
+    /// Takes over the peaks of one that is left out.
+    fn outlast(&mut self, other: &Self) {
+        let raise = |mine: &mut Usage, theirs: &Usage| {
+            mine.peak_rss_bytes = mine.peak_rss_bytes.max(theirs.peak_rss_bytes);
+        };
+        raise(&mut self.client, &other.client);
+        raise(&mut self.broker, &other.broker);
+    }
 }
 
 /// CPU and memory between two times.
@@ -72,11 +108,37 @@ impl Health {
         let client = self.of_this_cell(std::process::id(), own_usage().unwrap_or_default());
         let machine = machine().unwrap_or_default();
         let cache = page_cache();
-        self.samples.push(ResourceSample { at_ns, client, broker, machine, cache });
+        self.keep(ResourceSample { at_ns, client, broker, machine, cache });
+    }
+
+    fn keep(&mut self, sample: ResourceSample) {
+        self.late.push_back(sample);
+        if self.late.len() <= LATE_SAMPLES {
+            return;
+        }
+        let Some(old) = self.late.pop_front() else { return };
+        match self.samples.last_mut() {
+            Some(last) if !self.passed.is_multiple_of(self.every) => last.outlast(&old),
+            _ => self.samples.push(old),
+        }
+        self.passed += 1;
+        if self.samples.len() == MOST_SAMPLES {
+            let pairs = self.samples.chunks(2).map(|pair| {
+                let mut kept = pair[0];
+                pair[1..].iter().for_each(|other| kept.outlast(other));
+                kept
+            });
+            self.samples = pairs.collect();
+            self.every *= 2;
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &ResourceSample> {
+        self.samples.iter().chain(&self.late)
     }
 
     fn near(&self, at_ns: u64) -> Option<&ResourceSample> {
-        self.samples.iter().min_by_key(|sample| sample.at_ns.abs_diff(at_ns))
+        self.all().min_by_key(|sample| sample.at_ns.abs_diff(at_ns))
     }
 
     /// What was spent between the samples next to `from_ns` and `to_ns`; `None` with fewer than two
@@ -93,7 +155,7 @@ impl Health {
         let within = first.at_ns..=last.at_ns;
         // A process that ended took its peak along.
         let peak = |of: fn(&ResourceSample) -> &Usage| {
-            let within = self.samples.iter().filter(|sample| within.contains(&sample.at_ns));
+            let within = self.all().filter(|sample| within.contains(&sample.at_ns));
             within.map(|sample| of(sample).peak_rss_bytes).max().unwrap_or(0)
         };
         let client_cpu_ns = last.client.cpu_ns.saturating_sub(first.client.cpu_ns);
@@ -119,11 +181,7 @@ impl Health {
         let second = |second: u64| self.between(second * SECOND_NS, (second + 1) * SECOND_NS);
         let percent = |spent: Spent| spent.broker_cpu_ns * 100 / spent.length_ns;
         let cpu: Vec<u64> = (from..to).filter_map(second).map(percent).collect();
-        if self.samples.iter().all(|sample| sample.broker.rss_bytes == 0) {
-            Vec::new()
-        } else {
-            cpu
-        }
+        if self.all().all(|sample| sample.broker.rss_bytes == 0) { Vec::new() } else { cpu }
     }
 
     /// Resident memory of the broker nearest to `at_ns`, bytes.
@@ -150,16 +208,38 @@ mod tests {
         broker.wait().unwrap();
     }
 
-    #[test]
-    fn a_peak_is_the_most_of_the_window_and_not_what_came_after() {
-        let usage = |peak_rss_bytes| Usage { peak_rss_bytes, ..Usage::default() };
-        let sample = |(at_ns, peak)| ResourceSample {
+    fn sample((at_ns, peak): (u64, u64)) -> ResourceSample {
+        let usage = |peak_rss_bytes| Usage { peak_rss_bytes, cpu_ns: at_ns, ..Usage::default() };
+        ResourceSample {
             at_ns,
             client: usage(peak),
             broker: usage(2 * peak),
             machine: MachineTimes::default(),
             cache: None,
-        };
+        }
+    }
+
+    #[test]
+    fn days_take_no_more_room_than_a_quarter_of_an_hour_and_no_peak_is_lost() {
+        let mut health = Health::default();
+        // Five a second for a day; one of them, at noon, saw a peak.
+        let noon = 216_000;
+        for n in 0..432_000 {
+            health.keep(sample((n * SECOND_NS / 5, if n == noon { 9 } else { 1 })));
+        }
+        assert!(health.all().count() <= MOST_SAMPLES + LATE_SAMPLES);
+        assert!(health.all().is_sorted_by_key(|sample| sample.at_ns));
+        let day = 86_400 * SECOND_NS;
+        let spent = health.between(0, day).unwrap();
+        assert_eq!((spent.client_peak_rss_bytes, spent.broker_peak_rss_bytes), (9, 18));
+        let whole = day - SECOND_NS / 5;
+        assert_eq!((spent.client_cpu_ns, spent.length_ns), (whole, whole));
+        let lately = health.between(day - 60 * SECOND_NS, day - 59 * SECOND_NS).unwrap();
+        assert_eq!(lately.length_ns, SECOND_NS, "of late every sample is there");
+    }
+
+    #[test]
+    fn a_peak_is_the_most_of_the_window_and_not_what_came_after() {
         let samples = [(1, 5), (2, 9), (3, 7), (4, 100)].map(sample).to_vec();
         let spent = Health { samples, ..Health::default() }.between(1, 3).unwrap();
         assert_eq!((spent.client_peak_rss_bytes, spent.broker_peak_rss_bytes), (9, 18));

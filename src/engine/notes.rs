@@ -9,7 +9,7 @@ use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
 use crate::driver::{Completion, DriverError, Outcome};
 use crate::model::Latency;
-use crate::record::{AckTrace, LatencyRecorder, PerTenth, Produced, SECOND_NS, Timings};
+use crate::record::{AckTrace, PerTenth, Produced, Recorder, SECOND_NS, Timings};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub struct ProducerReport {
 
 pub struct Notes<'a> {
     control: &'a Control,
-    recorder: LatencyRecorder,
+    pub recorder: Recorder,
     pub report: ProducerReport,
     /// Since the last look: handed over, acknowledged, and refused or given up without an answer.
     sent: u64,
@@ -42,7 +42,7 @@ pub struct Notes<'a> {
 }
 
 impl<'a> Notes<'a> {
-    pub fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: LatencyRecorder) -> Self {
+    pub fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: Recorder) -> Self {
         let lanes = usize::from(of.cell.lanes());
         let watched = of.cell.watches_recovery();
         let report = ProducerReport {
@@ -86,7 +86,7 @@ impl<'a> Notes<'a> {
     #[inline]
     pub fn tick(&mut self, now_ns: u64) {
         if self.recorder.tick(now_ns) {
-            self.report.cpu.note(now_ns);
+            self.report.cpu.note(now_ns, self.control);
             self.report.comeback.settled();
         }
     }
@@ -125,11 +125,11 @@ impl SendBook for Notes<'_> {
         let Pending { planned_ns, sent_ns, .. } = *message;
         self.sent += 1;
         let totals = &mut self.report.totals;
-        totals.sent.add(sent_ns, 1);
+        self.recorder.flow.sent.add(sent_ns, 1);
         let in_window = self.control.in_window(planned_ns);
         totals.window_sent += u64::from(in_window);
         if totals.planned.is_some() {
-            totals.offered.add(planned_ns, 1);
+            self.recorder.flow.offered.add(planned_ns, 1);
             totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
             self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
@@ -148,7 +148,7 @@ impl SendBook for Notes<'_> {
             Outcome::Acked => {
                 lane.acked.insert(message.sequence);
                 self.answered += 1;
-                self.report.totals.acked.add(completion.at_ns, 1);
+                self.recorder.flow.acked.add(completion.at_ns, 1);
                 self.report.totals.last_ns = self.report.totals.last_ns.max(completion.at_ns);
                 if let Some(trace) = self.report.traces.get_mut(usize::from(message.lane)) {
                     trace.acked(message.sequence, completion.at_ns);

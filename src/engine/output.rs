@@ -1,9 +1,9 @@
 //! From what the threads of a cell reported to its raw result: books balanced, gates judged,
 //! nothing derived stored.
 
-use super::cell_run::{Reports, settling_timer};
+use super::cell_run::{Reports, settling_timer, too_few_to_settle};
 use super::censored::Deadlines;
-use super::collect::Telemetry;
+use super::collect::{Seconds, Telemetry};
 use super::comeback::{Comeback, Reasons, add};
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
@@ -12,21 +12,19 @@ use super::gates::{Evidence, judge};
 use super::health::Spent;
 use super::notes::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
+use super::rows::Window;
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
 use crate::model::{Latency, MessageStore, Statistic, metric};
-use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
+use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Timings};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
-    Resources, WindowRow,
+    Resources, ResultError,
 };
 use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
 use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// From when to when something lasted, ns since the run's epoch.
-type Window = Option<(u64, u64)>;
 
 /// The raw result of a cell whose threads have all ended.
 pub fn output(
@@ -35,7 +33,7 @@ pub fn output(
     mut reports: Reports,
     audit: Option<AuditBook>,
     mut telemetry: Telemetry,
-) -> CellOutput {
+) -> Result<CellOutput, ResultError> {
     let Context { cell, driver, control, .. } = of;
     let (load, now_ns) = (&cell.load, of.clock.now_ns());
     let start_ns = reports.start_ns;
@@ -55,13 +53,10 @@ pub fn output(
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
     // What others published has the size that it has.
     let foreign = load.producers == 0;
-    let bytes = match foreign {
-        true => totals.window_bytes / totals.window_consumed.max(1),
-        false => cell.message.size.0,
-    };
-    let windows = totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
-    let evidence =
-        evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
+    if foreign {
+        telemetry.weigh(totals.window_bytes / totals.window_consumed.max(1));
+    }
+    let evidence = evidence(cell, &collected, counted, window, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
     let held_by_consumers = held_by_consumers(load, totals, window);
     let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
@@ -81,7 +76,10 @@ pub fn output(
         outcome_because,
         survives: driver.survives(),
         counts: match foreign {
-            true => Counts { delivered: Some(totals.consumed.total()), ..Counts::default() },
+            true => Counts {
+                delivered: Some(telemetry.flow.consumed.total()),
+                ..Counts::default()
+            },
             false => counts(&counted),
         },
         subscriptions_counts: (0..books.consumed.len())
@@ -116,8 +114,9 @@ pub fn output(
         error: collected.error,
         ..cell.record(of.block)
     };
-    let (intervals, events, broker_log) = (telemetry.intervals(), telemetry.events, String::new());
-    CellOutput { record, windows, intervals, events, broker_log }
+    let events = std::mem::take(&mut telemetry.events);
+    let Seconds { rows: windows, intervals, journaled } = telemetry.finish(window)?;
+    Ok(CellOutput { record, windows, intervals, events, broker_log: String::new(), journaled })
 }
 
 #[derive(Default)]
@@ -125,8 +124,8 @@ struct Collected {
     books: Books,
     totals: Totals,
     own_lag: Timings,
-    /// Of each producer's and each consumer's thread.
-    cpu: Vec<PerSecond>,
+    /// Of the window, of the busiest of the producers' and the consumers' threads, ns.
+    busiest_ns: u64,
     seen: FaultObservations,
     failures: Reasons,
     retries: Reasons,
@@ -175,7 +174,7 @@ impl Collected {
             self.totals.add(&report.totals);
             // Equal bounds: adding cannot fail.
             let _ = self.own_lag.add(&*report.own_lag);
-            self.cpu.push(report.cpu.by_second);
+            self.busiest_ns = self.busiest_ns.max(report.cpu.window_ns);
             self.deadlines.producer(report.waited);
             add(&mut self.failures, report.failures);
             self.again(("producer", "publish"), report.comeback);
@@ -190,7 +189,7 @@ impl Collected {
             let mut all = Consumed::default();
             for report in reports.by_ref().take(usize::from(load.consumers).max(1)) {
                 self.seen.add_consumer(subscription, report.gaps);
-                self.cpu.push(report.cpu.by_second);
+                self.busiest_ns = self.busiest_ns.max(report.cpu.window_ns);
                 self.totals.add(&report.totals);
                 self.again(("consumer", "consume"), report.comeback);
                 all.merge(report.seen);
@@ -222,15 +221,6 @@ impl Collected {
         seen.judge(&mut faults, &self.books, rate_per_s, load_end_ns, partitions);
         faults
     }
-
-    /// Share of the seconds `first..last` that the busiest thread of the load ran.
-    fn busiest(&self, first: u64, last: u64) -> f64 {
-        let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
-        let ran = |cpu: &PerSecond| {
-            (first..last).map(|second| cpu.get(second as usize)).sum::<u64>() as f64
-        };
-        self.cpu.iter().map(ran).fold(0.0, f64::max) / window_ns
-    }
 }
 
 /// A counted run, or one that only reads, may end before its time: its window is from the first
@@ -254,7 +244,6 @@ fn evidence(
     collected: &Collected,
     counted: Counted,
     window: Window,
-    rows: &[WindowRow],
     spent: Option<&Spent>,
     telemetry: &Telemetry,
 ) -> Evidence {
@@ -262,11 +251,9 @@ fn evidence(
         (collected, cell.load.model == Model::Open);
     // The first second of the window, and the first one after it.
     let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
-    let backlog_at = |second: u64| {
-        rows.iter()
-            .rfind(|row| row.start_ns / SECOND_NS < second)
-            .map_or(0, |row| row.backlog_messages)
-    };
+    let (flow, subscriptions) = (&telemetry.flow, u64::from(cell.load.subscriptions));
+    let backlog_at = |second: u64| flow.backlog_before(second as usize, subscriptions);
+    let thin = too_few_to_settle(cell);
     let timer = settling_timer(cell);
     let recorded = telemetry.measured(timer);
     let reported =
@@ -287,25 +274,22 @@ fn evidence(
     Evidence {
         open,
         counted,
-        sent_by_counter: totals.sent.total(),
+        sent_by_counter: flow.sent.total(),
         window_planned: totals.window_planned,
         acked_in_time: totals.window_acked,
-        subscriptions: u64::from(cell.load.subscriptions),
+        subscriptions,
         backlog: (backlog_at(first), backlog_at(last)),
         lag,
         // One that never sleeps is busy whatever it does.
         busiest_share: (last > first && cell.load.pacer == Pacer::Sleep)
-            .then(|| collected.busiest(first, last)),
+            .then(|| collected.busiest_ns as f64 / ((last - first) * SECOND_NS) as f64),
         steal_share: spent.map(|spent| spent.steal_share),
-        seconds: telemetry.seconds(settling_timer(cell), first, last),
+        seconds: if thin { Vec::new() } else { telemetry.seconds(first, last) },
         before: match telemetry.settled {
-            Some(true) => telemetry.seconds(
-                settling_timer(cell),
-                first.saturating_sub(SETTLED_OVER as u64),
-                first,
-            ),
+            Some(true) => telemetry.seconds(first.saturating_sub(SETTLED_OVER as u64), first),
             _ => Vec::new(),
         },
+        thin,
         settled: telemetry.settled.filter(|_| window.is_some()),
         acknowledges: books.acknowledges && cell.load.producers > 0,
         shared: cell.config.existing().is_some(),

@@ -1,5 +1,7 @@
 //! What whoever watches a running cell is told. For display only: nothing is decided by it.
 
+use crate::model::Latency;
+use crate::result::WindowRow;
 use crate::units::Rate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +51,56 @@ pub struct Progress {
     pub p99_ns: Option<u64>,
 }
 
+/// One whole second of a running cell, told a little after its end. What comes later yet is in the
+/// results alone.
+#[derive(Clone, Debug)]
+pub struct LiveSecond {
+    pub phase: Phase,
+    /// Since the start of the load, at its end.
+    pub elapsed_ns: u64,
+    /// As in [`Progress`].
+    pub window_ns: Option<(u64, u64)>,
+    /// What was counted in it and what it cost.
+    pub row: WindowRow,
+    /// Of the latencies that ended in it.
+    pub tails: Vec<(Latency, Tail)>,
+    pub subscriptions: u16,
+    /// Since the beginning of the load.
+    pub sent: u64,
+    pub acked: u64,
+    /// Refused, or given up without an answer.
+    pub failed: u64,
+    /// First deliveries, over all subscriptions.
+    pub consumed: u64,
+    /// Faults in force, such as `kill on node 2`.
+    pub faults: Vec<String>,
+    /// CPU time that it took to work this out.
+    pub cost_ns: u64,
+}
+
+/// Quantiles, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+    pub p99_9_ns: u64,
+}
+
+impl LiveSecond {
+    pub fn tail(&self, latency: Latency) -> Option<Tail> {
+        self.tails.iter().find(|(of, _)| *of == latency).map(|(_, tail)| *tail)
+    }
+}
+
 pub trait Observer {
     fn progress(&mut self, progress: &Progress);
+
+    /// Whether it wants every second: nobody works it out for nobody.
+    fn wants_seconds(&self) -> bool {
+        false
+    }
+
+    fn second(&mut self, _second: &LiveSecond) {}
 
     /// Something that a user who watches wants to know at once: a fault took effect, or was taken
     /// back.

@@ -11,7 +11,7 @@ use super::control::Context;
 use super::notes::{Notes, ProducerReport};
 use super::sender::{Sender, TICK_NS, sharpen_timer};
 use crate::driver::DriverError;
-use crate::record::LatencyRecorder;
+use crate::record::Recorder;
 use crate::scenario::{Arrivals, Cell, Model};
 use crate::schedule::Schedule;
 
@@ -72,7 +72,7 @@ pub fn produce(
     sender: Sender<false>,
     start_ns: u64,
     disturb: Option<(u64, u64)>,
-    recorder: LatencyRecorder,
+    recorder: Recorder,
 ) -> ProducerReport {
     sharpen_timer();
     let (cell, load) = (of.cell, &of.cell.load);
@@ -179,7 +179,7 @@ impl Producer<'_> {
         let stop_at = control.stop_sending_at();
         let mut due = self.start_ns + schedule.due_ns();
         while due < stop_at && !self.complete() {
-            self.notes.report.totals.offered.add(due, 1);
+            self.notes.recorder.flow.offered.add(due, 1);
             self.notes.report.totals.window_planned += u64::from(control.in_window(due));
             self.total_sent += 1;
             schedule.advance();

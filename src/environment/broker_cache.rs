@@ -26,6 +26,11 @@ fn of_broker(config: &SystemConfig) -> SystemConfig {
     SystemConfig { wait, wait_aof, consume, same_as: None, ..config }
 }
 
+/// Whether one broker can serve both.
+pub fn same_broker(one: &SystemConfig, other: &SystemConfig) -> bool {
+    of_broker(one) == of_broker(other)
+}
+
 /// Brokers that wait, and what they cost those that are measured beside them.
 #[derive(Default)]
 struct Waiting {

@@ -14,6 +14,7 @@ mod janitor;
 mod memory;
 mod native;
 mod nodes;
+mod open_files;
 mod probe;
 mod process;
 mod program;
@@ -21,13 +22,14 @@ mod storage;
 mod watch;
 
 use crate::model::Software;
-pub use broker_cache::{BrokerCache, Shelf};
+pub use broker_cache::{BrokerCache, Shelf, same_broker};
 pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
 pub use janitor::{End, Janitor, Launch, ProcessState, Signal, helper_process};
 pub use memory::{memory_available, memory_info, memory_total};
 pub use native::{Native, supply};
+pub use open_files::{open_files, raise_open_files};
 pub use process::{
     MachineTimes, PageCache, Usage, is_gone, is_stopped, machine, own_usage, page_cache,
     reset_peak, runs, usage,

@@ -20,7 +20,7 @@ use crate::driver::{self, Driver, DriverError, Target};
 use crate::engine::{CellRun, CellRunError, Observer};
 use crate::environment::Broker;
 use crate::inject::Shared;
-use crate::result::{CellOutput, CellRecord, Observation};
+use crate::result::{CellJournal, CellOutput, CellRecord, Observation};
 use crate::scenario::{Cell, Experiment};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -37,6 +37,8 @@ pub struct ExperimentContext<'a> {
     /// Set by the first Ctrl-C: return early with what there is.
     pub interrupted: &'a AtomicBool,
     pub observer: &'a mut dyn Observer,
+    /// Of plain load that is a cell by itself: where its seconds go as they come.
+    pub journal: Option<CellJournal>,
 }
 
 impl ExperimentContext<'_> {
@@ -77,6 +79,7 @@ impl ExperimentContext<'_> {
             broker: Some(&shared),
             interrupted: self.interrupted,
             observer: Some(&mut *self.observer),
+            journal: self.journal.take(),
             ..CellRun::new(cell, self.target.clock)
         };
         run.run(driver)

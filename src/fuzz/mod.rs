@@ -7,10 +7,11 @@
 //! is for the tests beside the parsers.
 
 use crate::model::Latency;
-use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
+use crate::result::{Baseline, CellRecord, ComparisonTerms, HeldAgainst, Manifest, ScenarioInfo};
 use crate::result::{Censored, Distribution, parse_windows};
+use crate::result::{Status, Summary, WindowRow, files, hlog};
 use crate::scenario::{self, Overrides};
-use crate::{claims, driver, export, payload, report, wire};
+use crate::{claims, driver, export, gate, payload, report, wire};
 use std::path::Path;
 
 #[cfg(test)]
@@ -67,6 +68,25 @@ pub fn comparison(bytes: &[u8]) -> bool {
     report::fuzz::comparison(&comparison);
     if let Ok(again) = claims::again(&comparison) {
         report::fuzz::comparison(&again);
+    }
+    true
+}
+
+/// A baseline's file, or that of a run folder: held against itself, by its own figures and by those
+/// of its first label, and written in every form.
+pub fn baseline(bytes: &[u8]) -> bool {
+    let path = Path::new(NOWHERE);
+    let held = files::parse_json::<HeldAgainst>(bytes, path).map(|held| held.baseline);
+    let Ok(baseline) = held.or_else(|_| files::parse_json::<Baseline>(bytes, path)) else {
+        return false;
+    };
+    let reference = baseline.figures.first().map(|figure| figure.label.clone());
+    for relative_to in [None, reference] {
+        let terms = ComparisonTerms { relative_to, ..ComparisonTerms::default() };
+        let result = gate::compare("any", &baseline, &baseline, &terms);
+        assert!(result.unlike.is_empty() && result.settings.is_empty());
+        let _ = (report::difference(&result, 80), report::markdown_difference(&result));
+        let _ = report::baseline_lines(&result);
     }
     true
 }

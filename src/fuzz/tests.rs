@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
-const TARGETS: [(&str, Target, &[&str], u32); 7] = [
+const TARGETS: [(&str, Target, &[&str], u32); 8] = [
     (
         "scenario",
         scenario,
@@ -19,6 +19,7 @@ const TARGETS: [(&str, Target, &[&str], u32); 7] = [
     ),
     ("run", run, &["fuzz/seeds/run"], 60),
     ("comparison", comparison, &["fuzz/seeds/comparison"], 20),
+    ("baseline", baseline, &["fuzz/seeds/baseline"], 300),
     ("hlog", hlog, &["fuzz/seeds/hlog"], 300),
     ("envelope", envelope, &["fuzz/seeds/envelope"], 2000),
     ("redis", redis, &["fuzz/seeds/redis"], 2000),
@@ -180,6 +181,11 @@ fn run_files_survive_mutations() {
 #[test]
 fn comparisons_survive_mutations() {
     survives_mutations("comparison");
+}
+
+#[test]
+fn baselines_survive_mutations() {
+    survives_mutations("baseline");
 }
 
 #[test]

@@ -35,7 +35,8 @@ impl<'a> Point<'a> {
     }
 
     /// The value of a key, as written. A key is asked for by its last part, so `size` finds
-    /// `message.size` of a matrix and `size` of an experiment.
+    /// `message.size` of a matrix and `size` of an experiment; a raw setting by its whole name, so
+    /// `batch.size` finds `client.batch.size`.
     pub fn get(&self, key: &str) -> Option<&'a str> {
         self.0.iter().find(|(name, _)| last(name) == key).map(|(_, value)| *value)
     }
@@ -61,9 +62,20 @@ impl<'a> Point<'a> {
         Self([self.0.as_slice(), &other.0].concat())
     }
 
-    /// The values alone: `1MiB, lz4`. Empty for the base.
+    /// The values alone, `1MiB, lz4`, but `linger.ms=5` of a setting, whose values do not tell what
+    /// they are. Empty for the base.
     pub fn values(&self) -> String {
-        self.0.iter().map(|(_, value)| *value).collect::<Vec<_>>().join(", ")
+        let told = |(key, value): &(&str, &str)| match setting(key) {
+            Some(name) if key.contains('.') => format!("{name}={value}"),
+            _ => (*value).to_owned(),
+        };
+        self.0.iter().map(told).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of a point of a matrix: the settings of its system that were varied, by the names by which
+    /// they are asked for.
+    pub fn settings(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter_map(|part| setting(part.0))
     }
 
     /// ` at load.rate=1k/s`, after a comma or not; nothing for the base.
@@ -72,8 +84,18 @@ impl<'a> Point<'a> {
     }
 }
 
+/// Below these, names have dots of their own.
+const RAW: [&str; 4] = ["client.", "broker.", "sentinel.", "topic.config."];
+
 fn last(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
+    let raw = RAW.iter().find_map(|raw| key.strip_prefix(raw));
+    raw.unwrap_or_else(|| key.rsplit('.').next().unwrap_or(key))
+}
+
+/// The name of a setting of a system: what is neither of the load nor of the message.
+fn setting(key: &str) -> Option<&str> {
+    let of_all = ["load.", "message."].iter().any(|all| key.starts_with(all));
+    (!of_all && !key.is_empty()).then(|| last(key))
 }
 
 fn quantity(text: &str) -> Option<f64> {
@@ -134,6 +156,17 @@ mod tests {
         assert_eq!(point.without(&["size", "payload", "poison", "work"]).values(), "10k/s, 4");
         assert_eq!(point.to_string(), text);
         assert_eq!(point.only(&["size", "rate"]).to_string(), "message.size=1KiB,rate=10k/s");
+    }
+
+    #[test]
+    fn a_setting_is_told_with_its_name() {
+        let point = Point::read("load.rate=1k/s,client.batch.size=1,topic.partitions=8,size=1B");
+        assert_eq!(point.values(), "1k/s, batch.size=1, partitions=8, 1B");
+        assert_eq!((point.get("size"), point.get("batch.size")), (Some("1B"), Some("1")));
+        let settings: Vec<&str> =
+            Point::read("load.rate=1k/s,client.linger.ms=5,nodes=3").settings().collect();
+        assert_eq!(settings, ["linger.ms", "nodes"]);
+        assert_eq!(point.without(&["batch.size", "partitions"]).values(), "1k/s, 1B");
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Latencies of one thread: HDR histograms,
-//! swapped out once a second and merged elsewhere, never averaged.
+//! What one thread records: latencies in HDR histograms and counts, handed over once a second and
+//! merged elsewhere, never averaged.
 //!
 //! Three significant digits, nanoseconds, up to [`HIGHEST_NS`]; a longer latency is kept at that
 //! end and counted.
 
-use super::per_second::SECOND_NS;
+use super::per_second::{Flow, SECOND_NS, Tally};
 use crate::model::Latency;
 use hdrhistogram::Histogram;
 use std::ops::{Deref, DerefMut};
@@ -44,8 +44,16 @@ impl DerefMut for Timings {
     }
 }
 
+/// What a thread hands over.
 #[derive(Debug)]
-pub struct Harvest {
+pub enum Harvest {
+    Timed(Timed),
+    /// By second.
+    Counted(Flow<Vec<(u64, u64)>>),
+}
+
+#[derive(Debug)]
+pub struct Timed {
     pub timer: Latency,
     pub warm_up: bool,
     /// The second, counted from the run's epoch, in which these ended.
@@ -62,19 +70,21 @@ struct Slot {
     saturated: u64,
 }
 
-pub struct LatencyRecorder {
+pub struct Recorder {
     /// By timer and by warm-up or not; made when first needed.
     slots: [[Slot; 2]; Latency::ALL.len()],
+    pub flow: Flow<Tally>,
     second: u64,
     out: Sender<Harvest>,
     spare: (Sender<Histogram<u64>>, Receiver<Histogram<u64>>),
 }
 
-impl LatencyRecorder {
+impl Recorder {
     /// Harvests go to `out`, once a second.
     pub fn new(out: Sender<Harvest>) -> Self {
         let slot = || Slot { histogram: None, saturated: 0 };
-        Self { slots: std::array::from_fn(|_| [slot(), slot()]), second: 0, out, spare: channel() }
+        let slots = std::array::from_fn(|_| [slot(), slot()]);
+        Self { slots, flow: Flow::default(), second: 0, out, spare: channel() }
     }
 
     #[inline]
@@ -111,16 +121,20 @@ impl LatencyRecorder {
                     let saturated = std::mem::take(&mut slot.saturated);
                     let recycle = self.spare.0.clone();
                     // Nobody listening means that the run is over; then nobody misses them either.
-                    let _ = self.out.send(Harvest {
+                    let _ = self.out.send(Harvest::Timed(Timed {
                         timer,
                         warm_up,
                         second: self.second,
                         histogram,
                         saturated,
                         recycle,
-                    });
+                    }));
                 }
             }
+        }
+        let counted = self.flow.take();
+        if !counted.is_empty() {
+            let _ = self.out.send(Harvest::Counted(counted));
         }
     }
 }
@@ -132,17 +146,28 @@ mod tests {
     #[test]
     fn every_latency_is_in_the_harvest_of_its_second() {
         let (out, harvests) = channel();
-        let mut recorder = LatencyRecorder::new(out);
+        let mut recorder = Recorder::new(out);
         recorder.tick(SECOND_NS);
+        recorder.flow.sent.add(SECOND_NS, 3);
         recorder.record(Latency::Publish, false, 1000);
         recorder.record(Latency::Publish, true, 5);
         recorder.tick(2 * SECOND_NS);
         recorder.record(Latency::Publish, false, u64::MAX);
         recorder.harvest();
-        let found: Vec<_> = harvests
-            .try_iter()
-            .map(|h| (h.warm_up, h.second, h.histogram.len(), h.histogram.max(), h.saturated))
-            .collect();
+        let (mut found, mut sent) = (Vec::new(), Vec::new());
+        for harvest in harvests.try_iter() {
+            match harvest {
+                Harvest::Timed(h) => found.push((
+                    h.warm_up,
+                    h.second,
+                    h.histogram.len(),
+                    h.histogram.max(),
+                    h.saturated,
+                )),
+                Harvest::Counted(flow) => sent.extend(flow.sent),
+            }
+        }
+        assert_eq!(sent, [(1, 3)]);
         assert_eq!(found[..2], [(false, 1, 1, 1000, 0), (true, 1, 1, 5, 0)]);
         let (_, second, count, max, saturated) = found[2];
         assert_eq!((second, count, saturated), (2, 1, 1));

@@ -1,7 +1,7 @@
 //! What happened: which messages, how many in each second, how late.
 //!
-//! Every recorder here belongs to one thread; threads hand their recorders over when they end.
-//! Nothing locks.
+//! Every recorder here belongs to one thread, which hands over once a second what may grow with
+//! time, and the rest when it ends. Nothing locks.
 
 mod histograms;
 mod ledger;
@@ -9,9 +9,9 @@ mod per_second;
 mod seqset;
 mod silences;
 
-pub use histograms::{Harvest, LatencyRecorder, Timings, new_histogram};
+pub use histograms::{Harvest, Recorder, Timed, Timings, new_histogram};
 pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
-pub use per_second::{PerSecond, SECOND_NS};
+pub use per_second::{Flow, PerSecond, SECOND_NS, Tally};
 pub use seqset::SeqSet;
 pub use silences::{
     AckTimes, AckTrace, NEVER, PerTenth, SILENCE_NS, Silence, Silences, TENTH_NS, common,

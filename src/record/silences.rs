@@ -19,8 +19,8 @@ const MOST_SILENCES: usize = 1024;
 const MOST_STAMPS: usize = 1 << 15;
 /// One acknowledgement in so many is stamped, at first.
 const STAMP_EVERY: u64 = 64;
-/// A day of tenths; later events go into the last one.
-const MOST_TENTHS: u64 = 864_000;
+/// Eight days of tenths; later events go into the last one.
+const MOST_TENTHS: u64 = 6_912_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {

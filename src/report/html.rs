@@ -6,13 +6,14 @@ use super::chart::canvas::{Figure, SMALL};
 use super::chart::comparison::Panels;
 use super::face::{self, FaceLine, FaceTopic};
 use super::group::groups;
+use super::held;
 use super::table::{DataTable, claim_title, details, number, uses};
 use super::{faults, marks, observed, provenance, quantity};
 use crate::model::{Latency, Measure, System, Unit};
 use crate::result::words::{self, TimeUnit, grouped, name, or_dash, significant, survival, time};
 use crate::result::{
-    Build, CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell, Summary, Verdict,
-    measured,
+    BaselineResult, Build, CellSummary, Claim, Comparison, Manifest, ResultError, StoredCell,
+    Summary, Verdict, measured,
 };
 use crate::sanitize;
 use minijinja::syntax::SyntaxConfig;
@@ -64,6 +65,8 @@ pub fn run(
         "storage": manifest.storage.as_ref().map(words::storage),
         "state": state,
         "sound": valid == count,
+        "thresholds": held::threshold_table(&summary.thresholds),
+        "baseline": summary.baseline.as_ref().map(against),
         "duration_unit": latency_unit(summary).name(),
         "cells": rate_table(summary),
         "latencies": latency_table(summary),
@@ -87,6 +90,16 @@ pub fn run(
         "style": STYLE,
     });
     render("report.html", include_str!("templates/report.html"), page)
+}
+
+/// The run beside an earlier one.
+fn against(result: &BaselineResult) -> Value {
+    json!({
+        "name": result.name,
+        "lines": held::baseline_lines(result),
+        "settings": held::setting_table(result),
+        "figures": held::figure_table(result),
+    })
 }
 
 /// The page of a comparison: what came out, then each claim with its panel and all its figures.

@@ -29,12 +29,7 @@ type Reason = (String, String);
 /// A line for each label at each matrix point. Of an experiment, what the headline of its claim is
 /// made of comes first.
 pub fn lines(summary: &Summary, claim: Option<&str>, width: u16) -> String {
-    let groups = groups(summary);
-    let (seen, costs) = (gather(&groups), fault_costs(&groups));
-    let first: Vec<&str> =
-        claim.map_or(&[][..], headline).iter().flat_map(Headline::metrics).collect();
-    let row = |group: &Group<'_>| row(group, &seen, &costs, &first);
-    let rows: Vec<[String; 7]> = groups.iter().map(row).collect();
+    let rows = rows(summary, claim);
     if rows.is_empty() {
         return String::new();
     }
@@ -62,9 +57,18 @@ pub fn lines(summary: &Summary, claim: Option<&str>, width: u16) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let most = groups.iter().map(|group| group.blocks.len()).max().unwrap_or(0);
+    let most = groups(summary).iter().map(|group| group.blocks.len()).max().unwrap_or(0);
     let over = if most > 1 { format!("   over {}\n", blocks(most)) } else { String::new() };
     format!("{}\n{over}", table.trim_fmt())
+}
+
+/// The same, a text for each column.
+pub(super) fn rows(summary: &Summary, claim: Option<&str>) -> Vec<[String; 7]> {
+    let groups = groups(summary);
+    let (seen, costs) = (gather(&groups), fault_costs(&groups));
+    let first: Vec<&str> =
+        claim.map_or(&[][..], headline).iter().flat_map(Headline::metrics).collect();
+    groups.iter().map(|group| row(group, &seen, &costs, &first)).collect()
 }
 
 fn row(
@@ -127,6 +131,18 @@ fn mark(group: &Group<'_>) -> &'static str {
     }
 }
 
+/// What was seen of a cell before somebody ended it: no figure to judge by, and hours of work.
+fn until_interrupted(cell: &CellSummary) -> Option<String> {
+    let after = cell.interrupted_after_ns?;
+    let goodput = cell.rates.goodput_per_s.map(|rate| format!("{}/s", compact(rate)));
+    let of = |name: &str| {
+        let value = cell.latency.end_to_end.as_ref()?.value(name)?;
+        Some(format!("{name} {}", value.words(time)))
+    };
+    let seen = goodput.into_iter().chain(of("p50")).chain(of("p99")).join(", ");
+    Some(format!("{} until interrupted: {seen}", time(after as f64)))
+}
+
 /// What became of the blocks and of their messages, in few words.
 fn notes(group: &Group<'_>) -> Vec<String> {
     if let Some(why) = group.blocks.iter().find_map(|cell| cell.cannot()) {
@@ -170,10 +186,12 @@ fn notes(group: &Group<'_>) -> Vec<String> {
         (count > 0).then(|| format!("{} {words}", grouped(count)))
     };
     let invalid = in_blocks("invalid", &|cell: &CellSummary| !cell.valid);
+    let interrupted = group.blocks.iter().find_map(|cell| until_interrupted(cell));
     let outcomes = outcomes.into_iter().filter_map(of_outcome);
     let judged = judged.into_iter().filter_map(of_judged);
     invalid
         .into_iter()
+        .chain(interrupted)
         .chain(outcomes)
         .chain(judged)
         .chain(counts.into_iter().filter_map(of_count))
@@ -285,101 +303,4 @@ fn failed(group: &Group<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::metric;
-    use crate::report::report;
-    use crate::result::testing::{capacity_cell, latency_run, manifest};
-    use crate::result::{Observation, RunFolder};
-
-    /// Of a run with this label at these blocks, changed before it is written.
-    fn changed(blocks: u32, change: impl Fn(&mut crate::result::CellRecord)) -> Summary {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path(), "retention").unwrap();
-        folder.write_manifest(&manifest(&folder, "retention", blocks)).unwrap();
-        for block in 1..=blocks {
-            let mut output = capacity_cell("redis-lists", "load.rate=1k/s", block, 1000);
-            change(&mut output.record);
-            folder.write_cell(&output).unwrap();
-        }
-        report(&folder).unwrap()
-    }
-
-    fn gather_of(summary: &Summary, first: &[&str]) -> String {
-        let groups = groups(summary);
-        observed(&groups[0], &gather(&groups), first)
-    }
-
-    #[test]
-    fn a_line_for_each_label_and_point_over_all_blocks() {
-        let dir = tempfile::tempdir().unwrap();
-        let summary = report(&latency_run(dir.path())).unwrap();
-        let text = lines(&summary, Some("latency"), 80);
-        assert!(text.ends_with("   over 3 blocks\n"), "{text}");
-        let rows = text.lines().filter(|line| line.contains("k/s  ")).count();
-        assert_eq!(rows, 8, "four systems at two rates: {text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.contains("✓") && !text.contains("block-"), "{text}");
-        assert_eq!(reasons(&summary), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_went_wrong_is_marked_and_told_once() {
-        let summary = changed(3, |record| {
-            if record.id.block > 1 {
-                record.outcome = CellOutcome::Overloaded;
-                record.outcome_because = vec![format!("backlog: {}", record.id.block)];
-            }
-            record.failures = [("refused".to_owned(), 3), ("no answer".to_owned(), 1)].into();
-            record.counts.duplicate = Some(4);
-        });
-        let text = lines(&summary, None, 120);
-        let line = text.lines().nth(1).unwrap().trim_start();
-        assert!(
-            line.starts_with("? ") && line.contains("overloaded in 2 of 3 · 12 twice"),
-            "{text}"
-        );
-        assert_eq!(
-            reasons(&summary),
-            [
-                "overloaded: redis-lists 1k/s: backlog: 2 (and in 1 block more)",
-                "failed: redis-lists 1k/s: refused ×9 (and for one other reason)",
-            ]
-        );
-    }
-
-    #[test]
-    fn an_experiment_tells_what_its_claim_is_about_first() {
-        let summary = changed(1, |record| {
-            record.experiment = Some("retention".into());
-            record.observations = vec![
-                Observation::measured(metric::LIVE_RATE, "", 900.0, 10),
-                Observation::measured(metric::CRASH_LOST, "poison=1%", 7.0, 10),
-                Observation::cannot(metric::SHARE_SEEK, "", "no positions"),
-            ];
-        });
-        let seen = gather_of(&summary, &[metric::SHARE_SEEK.name]);
-        assert!(seen.starts_with("share.seek cannot · live.rate 900 msg/s · "), "{seen}");
-        let text = lines(&summary, None, 120);
-        assert!(text.contains("live.rate 900") && !text.contains("share.seek"), "{text}");
-        assert!(text.contains(" · crash.lost (1%) 7 msg") && !text.contains("goodput"), "{text}");
-        let of = |claim: &str| {
-            headline(claim)
-                .iter()
-                .flat_map(Headline::metrics)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
-        assert!(of("retention").iter().all(|metric| metric::find(metric).is_some()));
-        assert!(!of("error-handling").is_empty());
-    }
-
-    #[test]
-    fn what_a_system_cannot_has_its_reason() {
-        let summary = changed(1, |record| {
-            record.observations = vec![Observation::cannot(metric::GOODPUT, "", "no such thing")];
-        });
-        let text = lines(&summary, None, 80);
-        assert!(text.contains("–") && text.contains("cannot: no such thing"), "{text}");
-    }
-}
+mod tests;

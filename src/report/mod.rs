@@ -1,5 +1,5 @@
-//! Tables and charts from a run folder. Reads results, and what `claims` says of their form; needs
-//! no broker.
+//! Tables and charts from a run folder. Reads results, what `claims` says of their form, and what
+//! `gate` finds; needs no broker.
 //!
 //! Everything here is a pure function of the raw files: rendered twice, it gives the same bytes.
 
@@ -10,6 +10,7 @@ mod face;
 mod faults;
 mod group;
 mod headline;
+mod held;
 mod html;
 mod index;
 mod lines;
@@ -21,14 +22,16 @@ mod scaling;
 mod table;
 mod text;
 
+pub use held::{baseline_lines, difference, markdown_difference, markdown_run, threshold_line};
 pub use index::write_index;
 pub use lines::{judged, lines, outcome, reasons};
 pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
 pub use text::{markdown, markdown_findings, markdown_lines, terminal};
 
+use crate::gate;
 use crate::result::{
-    Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, files, slug, summarize,
+    Censored, Comparison, ResultError, RunFolder, StoredCell, Summary, drawn, files, slug,
 };
 use chart::canvas::Figure;
 use chart::series::SecondsPanel;
@@ -37,7 +40,7 @@ use std::path::Path;
 
 /// Renders `summary.json`, `charts/*.svg` and `report.html` of a run from its raw files alone.
 pub fn report(folder: &RunFolder) -> Result<Summary, ResultError> {
-    let summary = summarize(folder)?;
+    let summary = gate::judged(folder)?;
     let manifest = folder.read_manifest()?;
     let cells = folder.read_cells(&manifest)?;
     let figures = figures(&summary, &cells)?;
@@ -83,6 +86,9 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     add("size-ladder", chart::sweep::ladder(&observed::gather(&groups)));
     add("fan-out", chart::sweep::scaling(scaling::FAN_OUT, &groups));
     add("sharing", chart::sweep::scaling(scaling::SHARING, &groups));
+    for key in chart::setting::swept(&groups) {
+        add(&format!("by-{}", slug(key)), chart::setting::draw(key, &groups));
+    }
     add("fault-matrix", chart::fault_matrix::draw(&faults::fault_costs(&groups)));
     for (at, point) in group::points(&groups).into_iter().enumerate() {
         // The number keeps names apart that differ only in characters that a file name cannot hold.
@@ -100,7 +106,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
             };
             if let Some(cell) = stored().find(sound).or_else(|| stored().next()) {
                 let panels = if cell.record.faults.is_empty() { &mut plain } else { &mut faulted };
-                panels.push(SecondsPanel { record: &cell.record, windows: cell.windows()? });
+                panels.push(SecondsPanel { record: &cell.record, windows: drawn(cell.windows()?) });
             }
             match group.absent() {
                 Some(reason) => absent.push(reason),

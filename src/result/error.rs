@@ -26,7 +26,7 @@ pub enum ResultError {
         path.display())]
     NoRun { path: PathBuf },
     #[error(
-        "label `{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, \
+        "`{label}` cannot name a folder: use 1 to 64 of a-z, 0-9, `-`, `_` and `.`, \
         beginning with a letter or digit"
     )]
     Label { label: String },

@@ -8,10 +8,18 @@ use super::summary::SCHEMA;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), ResultError> {
+    write_atomic_by(path, |file| file.write_all(content))
+}
+
+/// The same for what is made piece by piece, and may be larger than memory.
+pub fn write_atomic_by(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), ResultError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(ResultError::io(dir, "create the folder"))?;
     let mut builder = tempfile::Builder::new();
@@ -24,7 +32,7 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), ResultError> {
     }
     let mut file =
         builder.tempfile_in(dir).map_err(ResultError::io(dir, "write into the folder"))?;
-    file.write_all(content).map_err(ResultError::io(path, "write"))?;
+    write(file.as_file_mut()).map_err(ResultError::io(path, "write"))?;
     file.as_file().sync_all().map_err(ResultError::io(path, "write"))?;
     file.persist(path).map_err(|error| ResultError::io(path, "write")(error.error))?;
     // A file system that cannot sync directories still has the rename.
@@ -49,8 +57,8 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ResultErro
 /// A `.json`, `.csv` or `.ndjson`: the largest that brokerbench has written are below 2 MB, and a
 /// parsed one takes several times its size.
 pub const LARGEST: u64 = 64 << 20;
-/// A `latency.hlog`: a few kB for each second and metric, so a day of load.
-pub const LARGEST_LOG: u64 = 1 << 30;
+/// A `windows.csv`: 200 B a second, so eight days of load, and more.
+pub const LARGEST_TABLE: u64 = 256 << 20;
 
 pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
     read_within(path, LARGEST)

@@ -6,20 +6,24 @@
 //! cells/<label>/<cell>/block-N/
 //!     latency.hlog · windows.csv · events.ndjson · broker.log · accounting.json
 //! ```
-//! `accounting.json` is written last: a cell without it does not exist.
-//! Nothing here computes a number.
+//! `accounting.json` is written last. A cell without it was cut off, or still runs: what its
+//! journal has is all there is of it. Nothing here computes a number.
 
+use super::cut_off::cut_off;
 use super::error::ResultError;
+use super::journal::{CellJournal, STARTED, event_line};
 use super::manifest::Manifest;
 use super::raw::{CellOutput, CellRecord, WindowRow};
 use super::summary::Summary;
+use super::windows::{csv_lines, parse_whole, parse_windows};
 use super::{files, hlog, names};
 use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// The files of a cell by kind, as `summary.json` lists them.
@@ -45,6 +49,8 @@ pub struct StoredCell {
     /// Paths relative to the run folder, by kind.
     pub files: BTreeMap<String, String>,
     dir: PathBuf,
+    /// Its files end where its process did.
+    cut_off: bool,
 }
 
 impl RunFolder {
@@ -117,62 +123,48 @@ impl RunFolder {
         files::read_json(&self.path.join("summary.json"))
     }
 
-    /// Writes the raw files of one cell and returns their paths,
+    /// Where a cell writes while it runs.
+    pub fn journal(&self, record: &CellRecord) -> Result<CellJournal, ResultError> {
+        names::check_label(&record.label)?;
+        Ok(CellJournal::new(self.path.join(format!("cells/{}", place(record))), self.epoch))
+    }
+
+    /// Writes the raw files of one cell, where its journal has not, and returns their paths,
     /// relative to the run folder, by kind.
     pub fn write_cell(&self, output: &CellOutput) -> Result<BTreeMap<String, String>, ResultError> {
         let record = &output.record;
         names::check_label(&record.label)?;
         let relative = format!("cells/{}", place(record));
         let dir = self.path.join(&relative);
-        let hlog_path = dir.join("latency.hlog");
-        files::write_atomic(&hlog_path, &hlog::encode(&output.intervals, self.epoch, &hlog_path)?)?;
-        files::write_atomic(
-            &dir.join("windows.csv"),
-            &windows_csv(&output.windows, &dir.join("windows.csv"))?,
-        )?;
+        if !output.journaled {
+            let (log, table) = (dir.join("latency.hlog"), dir.join("windows.csv"));
+            files::write_atomic(&log, &hlog::encode(&output.intervals, self.epoch, &log)?)?;
+            files::write_atomic(&table, &csv_lines(&output.windows, true, &table)?)?;
+        }
         let mut events = Vec::new();
         for event in &output.events {
-            let line =
-                serde_json::to_vec(event).map_err(|error| ResultError::corrupt(&dir, error))?;
-            events.extend(line);
-            events.push(b'\n');
+            events.extend(event_line(event, &dir)?);
         }
         files::write_atomic(&dir.join("events.ndjson"), &events)?;
         files::write_atomic(&dir.join("broker.log"), output.broker_log.as_bytes())?;
         files::write_json(&dir.join("accounting.json"), record)?;
-        Ok(file_map(&relative))
+        let started = dir.join(STARTED);
+        match fs::remove_file(&started) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(ResultError::io(&started, "remove")(error))
+            }
+            _ => Ok(file_map(&relative)),
+        }
     }
 
-    /// Every finished cell: in the order of the manifest's labels,
-    /// then by matrix point, then by block.
+    /// Every cell that has finished, or was cut off in its window: in the order of the manifest's
+    /// labels, then by matrix point, then by block.
     pub fn read_cells(&self, manifest: &Manifest) -> Result<Vec<StoredCell>, ResultError> {
         let mut cells = Vec::new();
         for label in files::folders(&self.path.join("cells"))? {
             for point in files::folders(&label)? {
                 for dir in files::folders(&point)? {
-                    if dir.join("accounting.json").is_file() {
-                        let accounting = dir.join("accounting.json");
-                        let record: CellRecord =
-                            files::read_json(&accounting).map_err(|error| {
-                                let Manifest { brokerbench_version, build, .. } = manifest;
-                                error.written_by(brokerbench_version, build.as_ref())
-                            })?;
-                        let relative = dir
-                            .strip_prefix(&self.path)
-                            .unwrap_or(&dir)
-                            .to_string_lossy()
-                            .into_owned();
-                        // Charts and exports are written where the record says that it belongs: a
-                        // label with `..` or slashes in it would lead them out of the run.
-                        if relative != format!("cells/{}", place(&record)) {
-                            let what = format!(
-                                "it says that it is {}, and lies in {relative}",
-                                place(&record)
-                            );
-                            return Err(ResultError::corrupt(&accounting, what));
-                        }
-                        cells.push(StoredCell { record, files: file_map(&relative), dir });
-                    }
+                    cells.extend(self.read_cell(manifest, dir)?);
                 }
             }
         }
@@ -189,6 +181,38 @@ impl RunFolder {
         });
         Ok(cells)
     }
+
+    /// `None` where nothing was measured.
+    fn read_cell(
+        &self,
+        manifest: &Manifest,
+        dir: PathBuf,
+    ) -> Result<Option<StoredCell>, ResultError> {
+        let finished = dir.join("accounting.json");
+        let cut = !finished.is_file();
+        let file = if cut { dir.join(STARTED) } else { finished };
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let record: CellRecord = files::read_json(&file).map_err(|error| {
+            let Manifest { brokerbench_version, build, .. } = manifest;
+            error.written_by(brokerbench_version, build.as_ref())
+        })?;
+        let relative = dir.strip_prefix(&self.path).unwrap_or(&dir).to_string_lossy().into_owned();
+        // Charts and exports are written where the record says that it belongs: a label with `..`
+        // or slashes in it would lead them out of the run.
+        if relative != format!("cells/{}", place(&record)) {
+            let what = format!("it says that it is {}, and lies in {relative}", place(&record));
+            return Err(ResultError::corrupt(&file, what));
+        }
+        let mut cell = StoredCell { record, files: file_map(&relative), dir, cut_off: cut };
+        if cut {
+            let Some(record) = cut_off(&cell.record, &cell.windows()?) else { return Ok(None) };
+            cell.record = record;
+            cell.files.retain(|_, path| self.path.join(path).is_file());
+        }
+        Ok(Some(cell))
+    }
 }
 
 impl StoredCell {
@@ -200,12 +224,19 @@ impl StoredCell {
 
     pub fn windows(&self) -> Result<Vec<WindowRow>, ResultError> {
         let path = self.dir.join("windows.csv");
-        parse_windows(&files::read(&path)?, &path)
+        let text = files::read_within(&path, files::LARGEST_TABLE)?;
+        if self.cut_off { parse_whole(&text, &path) } else { parse_windows(&text, &path) }
     }
 
     pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
         let path = self.dir.join("latency.hlog");
-        hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
+        let meta = fs::metadata(&path).map_err(ResultError::io(&path, "read"))?;
+        if !meta.is_file() {
+            return Err(ResultError::corrupt(&path, "not a file"));
+        }
+        let log = File::open(&path).map_err(ResultError::io(&path, "read"))?;
+        let tail = if self.cut_off { hlog::Tail::MayBeCut } else { hlog::Tail::Whole };
+        hlog::merged_from(BufReader::new(log), &path, tail)
     }
 
     /// The same with the censored, as if each had ended when nobody waited any longer: it did not
@@ -227,25 +258,12 @@ fn id(now_ns: u64) -> String {
     (0..6).map(|_| char::from(letters[(random.next_u64() % 32) as usize])).collect()
 }
 
-pub fn parse_windows(text: &[u8], path: &Path) -> Result<Vec<WindowRow>, ResultError> {
-    let rows = csv::Reader::from_reader(text).into_deserialize().collect::<Result<_, _>>();
-    rows.map_err(|error| ResultError::corrupt(path, error))
-}
-
 fn place(record: &CellRecord) -> String {
     format!("{}/{}/block-{}", record.label, names::path_safe(&record.cell), record.block)
 }
 
 fn file_map(relative: &str) -> BTreeMap<String, String> {
     FILES.iter().map(|(kind, file)| ((*kind).to_owned(), format!("{relative}/{file}"))).collect()
-}
-
-fn windows_csv(rows: &[WindowRow], path: &Path) -> Result<Vec<u8>, ResultError> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row).map_err(|error| ResultError::corrupt(path, error))?;
-    }
-    writer.into_inner().map_err(|error| ResultError::corrupt(path, error))
 }
 
 #[cfg(test)]
@@ -274,5 +292,69 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    /// As the engine writes while it runs, until it is killed in the middle of a line.
+    #[test]
+    fn a_cell_whose_process_was_killed_is_read_up_to_its_last_whole_second() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "soak").unwrap();
+        let manifest = testing::manifest(&folder, "soak", 1);
+        let whole = testing::cell("kafka", "base", 1);
+        let unknown = CellRecord { window_start_ns: None, ..whole.record.clone() };
+        let begun = CellRecord { window_end_ns: None, ..unknown };
+        let mut journal = folder.journal(&begun).unwrap();
+        assert!(folder.read_cells(&manifest).unwrap().is_empty(), "nothing before it begins");
+        journal.begin(&begun).unwrap();
+        journal.second(None, &whole.intervals[..4]).unwrap();
+        journal.second(Some(&whole.windows[0]), &[]).unwrap();
+        assert!(folder.read_cells(&manifest).unwrap().is_empty(), "still warming up");
+        for row in &whole.windows[1..9] {
+            journal.second(Some(row), &[]).unwrap();
+        }
+        journal.second(Some(&whole.windows[9]), &whole.intervals[4..8]).unwrap();
+        let place = folder.path().join("cells/kafka/base/block-1");
+        for (file, cut) in [("latency.hlog", 10), ("windows.csv", 3)] {
+            let text = fs::read(place.join(file)).unwrap();
+            fs::write(place.join(file), &text[..text.len() - cut]).unwrap();
+        }
+        let cell = folder.read_cells(&manifest).unwrap().remove(0);
+        assert_eq!(cell.windows().unwrap(), whole.windows[..9]);
+        let record = &cell.record;
+        assert!(record.interrupted && record.error.is_some());
+        let window = (record.window_start_ns, record.window_end_ns);
+        assert_eq!(window, (Some(4_000_000_000), Some(9_000_000_000)));
+        assert!(!cell.files.contains_key("accounting") && cell.files.contains_key("latency"));
+        // Of the four lines of the window all but the last are whole.
+        assert_eq!(cell.histograms().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_was_journaled_is_what_is_written_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut output = testing::cell("kafka", "base", 1);
+        let read = |journaled: bool, output: &CellOutput| {
+            let folder = RunFolder::create(dir.path(), "soak").unwrap();
+            if journaled {
+                let mut journal = folder.journal(&output.record).unwrap();
+                journal.begin(&output.record).unwrap();
+                journal.second(None, &output.intervals[..4]).unwrap();
+                // As it came: some was counted later.
+                for row in &output.windows {
+                    let early = WindowRow { sent_messages: 1, ..row.clone() };
+                    journal.second(Some(&early), &[]).unwrap();
+                }
+                journal.second(None, &output.intervals[4..]).unwrap();
+                journal.finish(output.windows.iter().cloned()).unwrap();
+            }
+            folder.write_cell(output).unwrap();
+            assert!(!folder.path().join("cells/kafka/base/block-1").join(STARTED).exists());
+            let manifest = testing::manifest(&folder, "soak", 1);
+            let cell = folder.read_cells(&manifest).unwrap().remove(0);
+            (cell.windows().unwrap(), cell.histograms().unwrap(), cell.record)
+        };
+        let at_once = read(false, &output);
+        output.journaled = true;
+        assert_eq!(read(true, &output), at_once);
     }
 }

@@ -13,65 +13,109 @@ use crate::model::Latency;
 use base64::Engine as _;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
 const WARM_UP: &str = "warm-up.";
+/// Of the column of maxima, which is in milliseconds.
+const MAX_DIVISOR: f64 = 1e6;
 
 pub fn encode(
     intervals: &[Interval],
     epoch: jiff::Timestamp,
     path: &Path,
 ) -> Result<Vec<u8>, ResultError> {
-    let mut log = Vec::new();
+    let mut log = head(epoch).into_bytes();
+    let mut serializer = V2DeflateSerializer::new();
+    // Java's reader stops at the first time stamp beyond its range, so they must not go back.
+    let mut ordered: Vec<&Interval> = intervals.iter().collect();
+    ordered.sort_by_key(|interval| (interval.start_ns, interval.metric, interval.warm_up));
+    for interval in ordered {
+        line(interval, &mut serializer, &mut log, path)?;
+    }
+    Ok(log)
+}
+
+/// What stands before the first line.
+pub(super) fn head(epoch: jiff::Timestamp) -> String {
     let seconds = epoch.as_millisecond() as f64 / 1e3;
-    let header = format!(
+    format!(
         "#[brokerbench: values in nanoseconds, one tag per metric]\n\
          #[Histogram log format version 1.3]\n\
          #[StartTime: {seconds:.3} (seconds since epoch), {epoch}]\n\
          #[BaseTime: {seconds:.3} (seconds since epoch)]\n\
          \"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
-         \"Interval_Compressed_Histogram\"\n"
-    );
-    log.write_all(header.as_bytes()).map_err(ResultError::io(path, "write"))?;
-    let mut serializer = V2DeflateSerializer::new();
-    let mut writer = IntervalLogWriterBuilder::new()
-        .with_max_value_divisor(1e6)
-        .begin_log_with(&mut log, &mut serializer)
-        .map_err(ResultError::io(path, "write"))?;
-    // Java's reader stops at the first time stamp beyond its range, so they must not go back.
-    let mut ordered: Vec<&Interval> = intervals.iter().collect();
-    ordered.sort_by_key(|interval| (interval.start_ns, interval.metric, interval.warm_up));
-    for interval in ordered {
-        let tag =
-            format!("{}{}", if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
-        let (start, length) =
-            (Duration::from_nanos(interval.start_ns), Duration::from_nanos(interval.length_ns));
-        writer
-            .write_histogram(&interval.histogram, start, length, Tag::new(&tag))
-            .map_err(|error| ResultError::corrupt(path, error))?;
-    }
-    Ok(log)
+         \"Interval_Compressed_Histogram\"\n\
+         #[MaxValueDivisor: {MAX_DIVISOR:.3}]\n"
+    )
+}
+
+/// As the library's writer would write it, which owns its file from the first line to the last: a
+/// load of hours appends.
+pub(super) fn line(
+    interval: &Interval,
+    serializer: &mut V2DeflateSerializer,
+    log: &mut Vec<u8>,
+    path: &Path,
+) -> Result<(), ResultError> {
+    let mut histogram = Vec::new();
+    serializer
+        .serialize(&interval.histogram, &mut histogram)
+        .map_err(|error| ResultError::corrupt(path, error))?;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(histogram);
+    let (warm_up, tag) = (if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
+    let [start, length] =
+        [interval.start_ns, interval.length_ns].map(|ns| Duration::from_nanos(ns).as_secs_f64());
+    let max = interval.histogram.max() as f64 / MAX_DIVISOR;
+    let line = format!("Tag={warm_up}{tag},{start:.3},{length:.3},{max:.3},{encoded}\n");
+    log.extend_from_slice(line.as_bytes());
+    Ok(())
+}
+
+/// Whether a log must end with a whole line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    Whole,
+    /// Whoever wrote it was killed: what is no whole line is left out.
+    MayBeCut,
 }
 
 /// The histograms of the measured window, merged per metric. Lines of other tags are ignored.
+pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+    merged_from(log, path, Tail::Whole)
+}
+
+/// The same line by line, so that a log may be larger than memory.
 ///
 /// The log may come from anywhere, so this is not the library's reader of logs, which looks through
 /// the whole rest of the file for each line: here a line costs its length, and a histogram what
 /// [`decode`] allows.
-pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+pub fn merged_from(
+    mut log: impl BufRead,
+    path: &Path,
+    tail: Tail,
+) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
     let mut merged: BTreeMap<Latency, Histogram<u64>> = BTreeMap::new();
-    let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
-    let whole = lines.pop().is_none_or(<[u8]>::is_empty);
-    for (at, line) in lines.into_iter().enumerate() {
-        let corrupt =
-            |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
-        let Some(line) = Line::read(line).map_err(|cause| corrupt(cause.into()))? else {
+    let mut line = Vec::new();
+    for at in 1u64.. {
+        line.clear();
+        let mut next = log.by_ref().take(LONGEST_LINE);
+        next.read_until(b'\n', &mut line).map_err(ResultError::io(path, "read"))?;
+        if line.is_empty() {
+            break;
+        }
+        let corrupt = |cause: String| ResultError::corrupt(path, format!("line {at}: {cause}"));
+        if line.pop() != Some(b'\n') {
+            match tail {
+                Tail::MayBeCut => break,
+                Tail::Whole => return Err(ResultError::corrupt(path, "its last line is cut off")),
+            }
+        }
+        let Some(line) = Line::read(&line).map_err(|cause| corrupt(cause.into()))? else {
             continue;
         };
         let Some(metric) = line.metric() else { continue };
@@ -89,7 +133,7 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
             return Err(corrupt(format!("more than {MOST_SAMPLES} samples of {}", metric.name())));
         }
     }
-    if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
+    Ok(merged)
 }
 
 /// The log of the same histograms with one line for each metric: without the seconds of the window,
@@ -157,6 +201,8 @@ impl<'a> Line<'a> {
 /// Of a whole metric; far beyond what anyone can send,
 /// and far from where sums of counts would overflow.
 const MOST_SAMPLES: u64 = 1 << 56;
+/// In base64, deflated: of a whole histogram in numbers that do not compress, and half as much again.
+const LONGEST_LINE: u64 = 2 << 20;
 /// Inflated. One with three digits over the whole range, no bucket empty, is half of that.
 const LARGEST_HISTOGRAM: u64 = 1 << 20;
 /// Cookie, length, offset, digits, lowest and highest value, ratio.
@@ -199,6 +245,7 @@ fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
 
     fn interval(
         metric: Latency,
@@ -296,6 +343,8 @@ mod tests {
         }
         let cut = &log()[..log().len() - 30];
         assert!(merged(cut, Path::new("x")).is_err(), "a truncated last line");
+        let found = merged_from(cut, Path::new("x"), Tail::MayBeCut).unwrap();
+        assert_eq!(found[&Latency::Publish].len(), 1_000, "all but what was cut off");
     }
 
     /// A line with this inflated histogram.

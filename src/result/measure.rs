@@ -4,7 +4,7 @@
 use super::comparison::Kind;
 use super::distribution::{Distribution, LatencyValue};
 use super::summary::CellSummary;
-use super::words::REDIRECTED;
+use super::words::{self, REDIRECTED};
 use crate::model::{Latency, Measure, metric};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -45,6 +45,24 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
         _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
         _ if name == metric::REDIRECTED.name => redirected(cell),
         _ => complete(cell),
+    }
+}
+
+/// The value where it may be judged by, or why not: spoilt by the harness, a latency of a saturated
+/// system, among messages that had not come to their end, or not measured.
+pub fn usable(measure: Measure, cell: &CellSummary) -> Result<f64, String> {
+    if !cell.valid {
+        return Err(format!("{} is invalid ({})", cell.place(), cell.invalid_because.join("; ")));
+    }
+    if measure.latency().is_some() && cell.outcome.spoils_latency() {
+        let outcome = words::name(&cell.outcome);
+        return Err(format!("the cell was {outcome} ({})", cell.outcome_because.join("; ")));
+    }
+    match latency_value(measure, cell) {
+        Some(LatencyValue::AtLeast(ns)) => {
+            Err(format!("it is more than {}: not every message came to its end", words::time(ns)))
+        }
+        _ => measured(measure, cell).ok_or_else(|| format!("{measure} of {} is null", cell.label)),
     }
 }
 

@@ -1,14 +1,18 @@
 //! What a run leaves on disk: types of every file, and how they are written and read.
 
 pub mod archive;
+mod baseline;
 mod build;
 mod comparison;
+mod cut_off;
 mod distribution;
 mod error;
 pub mod fault_figures;
 pub mod files;
 mod folder;
+mod held;
 pub mod hlog;
+mod journal;
 mod judge;
 mod latencies;
 mod manifest;
@@ -21,8 +25,10 @@ mod summarize;
 mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+mod windows;
 pub mod words;
 
+pub use baseline::{Baseline, BaselineFigure, ComparisonTerms, HeldAgainst};
 pub use build::{Build, sha256};
 pub use comparison::{
     BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
@@ -30,15 +36,17 @@ pub use comparison::{
 };
 pub use distribution::{Censored, Distribution, LatencyValue};
 pub use error::ResultError;
-pub use folder::{RunFolder, StoredCell, parse_windows};
+pub use folder::{RunFolder, StoredCell};
+pub use held::{BaselineResult, Change, FigureChange, SettingChange, ThresholdResult};
+pub use journal::CellJournal;
 pub use judge::judge;
 pub use latencies::{Latencies, Quantiles};
 pub use manifest::{
     Carried, ColdStart, Host, Manifest, Origin, RateFound, ScenarioInfo, SettingFound, Storage,
     SyncCost, TriedSetting,
 };
-pub use measure::{latency_value, measured};
-pub use names::slug;
+pub use measure::{latency_value, measured, usable};
+pub use names::{check_label, slug};
 pub use observation::Observation;
 pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
 pub use restart::{Restart, parts_in_words};
@@ -47,3 +55,4 @@ pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
     Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };
+pub use windows::{drawn, parse_windows, with_measured};

@@ -233,6 +233,8 @@ pub struct CellOutput {
     pub events: Vec<Event>,
     pub intervals: Vec<Interval>,
     pub broker_log: String,
+    /// Rows and intervals lie on disk already: see [`super::CellJournal`].
+    pub journaled: bool,
 }
 
 impl CellOutput {

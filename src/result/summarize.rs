@@ -27,6 +27,9 @@ pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
         scenario: manifest.scenario.name.clone(),
         profile: manifest.profile.clone(),
         environment: manifest.environment.clone(),
+        // `gate` adds what the run is held against.
+        thresholds: Vec::new(),
+        baseline: None,
         cells: cells
             .into_iter()
             .map(|cell| summarize_cell(cell, &manifest.scenario.guarantee))
@@ -59,9 +62,12 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         .faults
         .iter()
         .map(|fault| Fault { redundant: fault.redundant_of(copies), ..fault.clone() });
+    let window_ns = record.window_end_ns.zip(record.window_start_ns);
+    let window_ns = window_ns.map(|(end, start)| end.saturating_sub(start));
     Ok(CellSummary {
         faults: faults.collect(),
         valid: invalid_because.is_empty(),
+        interrupted_after_ns: window_ns.filter(|_| record.interrupted),
         judged,
         judged_because,
         invalid_because,
@@ -221,15 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "latency").unwrap();
         folder.write_manifest(&manifest(&folder, "latency", 1)).unwrap();
-        let (windows, events, intervals) = (Vec::new(), Vec::new(), Vec::new());
-        let output = crate::result::CellOutput {
-            record,
-            windows,
-            events,
-            intervals,
-            broker_log: String::new(),
-        };
-        folder.write_cell(&output).unwrap();
+        folder.write_cell(&crate::result::CellOutput::of_record(record)).unwrap();
         let cell = summarize(&folder).unwrap().cells.remove(0);
         assert!(cell.valid && cell.invalid_because.is_empty() && cell.experiment.is_none());
         assert_eq!((cell.counts, cell.latency, cell.rates), Default::default());

@@ -1,6 +1,7 @@
 //! `summary.json`: the first public interface. Field names are fixed; an unmeasured value is
 //! `null`, never 0. Versioned by [`SCHEMA`]; a change of meaning or a removed field raises it.
 
+use super::held::{BaselineResult, ThresholdResult};
 use super::latencies::Latencies;
 use super::manifest::Storage;
 use super::measure::Distributions;
@@ -29,6 +30,12 @@ pub struct Summary {
     pub profile: Option<String>,
     /// `native`, `external`, `docker` or `fake`.
     pub environment: String,
+    /// The rules that the run had to hold, in their order.
+    #[serde(default)]
+    pub thresholds: Vec<ThresholdResult>,
+    /// The run beside an earlier one; `null` where it was held against none.
+    #[serde(default)]
+    pub baseline: Option<BaselineResult>,
     /// One per label × matrix point × block.
     pub cells: Vec<CellSummary>,
 }
@@ -65,12 +72,23 @@ pub struct CellId {
     pub block: u32,
 }
 
+impl CellId {
+    /// `kafka load.rate=1k/s block 2`.
+    pub fn place(&self) -> String {
+        format!("{} {} block {}", self.label, self.cell, self.block)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellSummary {
     #[serde(flatten)]
     pub id: CellId,
     pub valid: bool,
     pub invalid_because: Vec<String>,
+    /// How much of its window had passed when the user ended it, or somebody its process; absent of
+    /// a whole one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted_after_ns: Option<u64>,
     /// Why windows before this one were spoilt by the harness and measured again, at most as often
     /// as was fixed beforehand; empty for the first.
     #[serde(default)]

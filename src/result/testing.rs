@@ -190,6 +190,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
         }],
         intervals,
         broker_log: "INFO started\n".into(),
+        journaled: false,
     }
 }
 

@@ -11,6 +11,7 @@ use super::load::{Load, Model, Pacer};
 use super::resolve::Scenario;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ConsumeMode, Reply, SystemConfig};
+use super::threads;
 use crate::model::{Guarantee, Measure, MessageStore, System, metric};
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
@@ -24,12 +25,11 @@ const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
 const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
-const LONGEST: Span = Span::from_secs(24 * 3600);
+/// A week.
+const LONGEST: Span = Span::from_secs(7 * 24 * 3600);
 /// What librdkafka takes for its `socket.timeout.ms`.
 const LEAST_SILENCE: Span = Span::from_millis(10);
 const LONGEST_SILENCE: Span = Span::from_secs(300);
-/// Each producer and each consumer is a thread.
-const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
 const MOST_NODES: u16 = 1000;
 const LONGEST_TITLE: usize = 40;
@@ -173,14 +173,6 @@ pub(super) fn load(load: &Load) -> Check {
         format_args!("fewer than the {} connections: some would never send", load.connections);
     let enough = load.in_flight >= u32::from(load.connections);
     check(enough, "load.in-flight", what, "raise `in-flight`, or lower `connections`")?;
-    let consumers = u64::from(load.subscriptions) * u64::from(load.consumers);
-    let threads = consumers + u64::from(load.producers);
-    let key =
-        if consumers >= u64::from(load.producers) { "load.consumers" } else { "load.producers" };
-    let what = format_args!(
-        "producers and consumers together would be {threads} threads, more than {MOST_THREADS}"
-    );
-    check(threads <= MOST_THREADS, key, what, "lower `producers`, `subscriptions` or `consumers`")?;
     let remedy = "write a size such as `16MiB`";
     check(load.backlog.0 > 0, "load.backlog", "nothing could ever be sent", remedy)
 }
@@ -277,6 +269,7 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     ] {
         some_of_each([(&*key(tail), count)])?;
     }
+    threads::within_reason(config, load)?;
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;

@@ -106,7 +106,7 @@ impl Scenario {
         let shared = self.fresh_brokers.is_some() || (self.blocks as usize) < LEAST_BLOCKS;
         let broker = |cell: &&Cell| match shared {
             true => format!("{} {:?}", cell.config.nodes, cell.config.broker),
-            false => cell.label.clone(),
+            false => format!("{} {} {:?}", cell.label, cell.config.nodes, cell.config.broker),
         };
         let each = self.cells.iter().filter(warms).unique_by(broker);
         sum(each.map(|cell| cell.load.broker_warm_up))
@@ -272,6 +272,9 @@ impl Scenario {
         }
         for rule in &self.dropped_rules {
             warn(format!("threshold `{rule}` is not judged: it names a system that is left out"));
+        }
+        for axis in &self.dropped_axes {
+            warn(format!("`{axis}` is not varied: it is of a label that is left out"));
         }
         warnings.into_iter().collect()
     }

@@ -69,7 +69,7 @@ pub(super) struct File {
     #[serde(default)]
     pub faults: Vec<FaultKeys>,
     /// Dotted keys under `load` or `message`, each with the values to run: one cell per combination
-    /// and label.
+    /// and label. A key such as `systems.kafka.client.linger.ms` varies that label alone.
     #[serde(default, rename = "matrix")]
     #[schemars(with = "BTreeMap<String, Vec<Scalar>>")]
     pub _matrix: Option<IgnoredAny>,

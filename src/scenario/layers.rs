@@ -56,17 +56,14 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
     }
     for text in &overrides.sets {
         let (key, value) = key_and_value(text, &Layer::Set)?;
-        let path = segments(key);
-        let raw = path
-            .split_last()
-            .is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents));
-        let node = YamlNode::from_flag(value, raw, &Layer::Set);
+        let node = YamlNode::from_flag(value, is_raw(key), &Layer::Set);
         write(tree, key, node.map_err(|cause| flag_problem(key, &Layer::Set, cause.what))?)?;
     }
     for text in &overrides.sweeps {
         let (key, values) = key_and_value(text, &Layer::Sweep)?;
+        let raw = is_raw(key);
         let items =
-            values.split(',').map(|value| YamlNode::from_flag(value.trim(), false, &Layer::Sweep));
+            values.split(',').map(|value| YamlNode::from_flag(value.trim(), raw, &Layer::Sweep));
         let items = items
             .collect::<Result<_, _>>()
             .map_err(|cause| flag_problem(key, &Layer::Sweep, cause.what))?;
@@ -78,6 +75,12 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
         write(tree, "seed", node)?;
     }
     Ok(())
+}
+
+/// Whether it is a setting of somebody else's software, whose values are text as they stand.
+fn is_raw(key: &str) -> bool {
+    let path = segments(key);
+    path.split_last().is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents))
 }
 
 fn key_and_value<'a>(text: &'a str, layer: &Layer) -> Result<(&'a str, &'a str), Problem> {

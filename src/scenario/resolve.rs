@@ -8,7 +8,6 @@ use super::cluster_check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys, system_keys};
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -17,17 +16,16 @@ use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::one_side_check;
+use super::origins::resolved;
 use super::settings;
 use super::source;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
-use crate::result::{Origin, words::name};
+use crate::result::Origin;
 use crate::stats::compare::LEAST_BLOCKS;
-use crate::yaml::{
-    HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest,
-};
-use std::collections::BTreeMap;
+use crate::yaml::{Problem, ScenarioError, Value, YamlNode, decode, suggest};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +55,9 @@ pub struct Scenario {
     pub axes: Vec<String>,
     pub(super) cells: Vec<Cell>,
     pub(super) resolved: Vec<Origin>,
-    /// Thresholds that name a label which was filtered out.
+    /// Thresholds that name a label which was filtered out, and keys of the matrix that vary one.
     pub(super) dropped_rules: Vec<String>,
+    pub(super) dropped_axes: Vec<String>,
 }
 
 /// Finds, reads, overrides and checks a scenario. `path_or_name` as in [`super::names`].
@@ -134,17 +133,21 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     let axes = axes(tree)?;
     let points = points(tree, &axes);
     let mut scenario: Option<Scenario> = None;
+    let (mut seen, mut known) = (BTreeSet::new(), BTreeSet::new());
     for point in &points {
-        let (base, cells) =
+        let (base, mut cells) =
             cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
         let scenario = scenario.get_or_insert(base);
-        if let Some(name) = cells.first().map(|cell| &cell.point)
-            && scenario.cells.iter().any(|cell| cell.point == *name)
-        {
-            let what = format!("the point `{name}` stands twice");
+        let place = |cell: &Cell| (cell.label.clone(), cell.point.clone());
+        let all: Vec<(String, String)> = cells.iter().map(place).collect();
+        let name = all.iter().map(|(_, point)| point.clone()).max_by_key(String::len);
+        if !seen.insert(all) && !axes.iter().any(|axis| is_left_out(axis, scenario)) {
+            let what = format!("the point `{}` stands twice", name.unwrap_or_default());
             let twice = Problem::new(["matrix"], what, "remove the value that is there twice");
             return Err(twice.located(point));
         }
+        // What an axis of one label varies is one point to all others.
+        cells.retain(|cell| known.insert(place(cell)));
         scenario.cells.extend(cells);
     }
     // `points` holds at least the base tree.
@@ -152,6 +155,9 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
         Problem::new(["matrix"], "the matrix has no point", "give each key a value")
     })?;
     scenario.axes = axes.iter().map(|axis| axis.key.to_owned()).collect();
+    let left_out = axes.iter().filter(|axis| is_left_out(axis, &scenario));
+    let left_out = left_out.map(|axis| axis.key.to_owned()).collect();
+    scenario.dropped_axes = left_out;
     // One broker serves all cells of a block.
     let kinds = || scenario.cells.iter().flat_map(|cell| &cell.faults).map(FaultPlan::kind);
     let faulted = kinds().next().is_some();
@@ -172,6 +178,11 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     }
     scenario.resolved = resolved(&scenario, tree, &axes);
     Ok(scenario)
+}
+
+/// Whether it varies a label that does not run.
+fn is_left_out(axis: &MatrixAxis<'_>, scenario: &Scenario) -> bool {
+    !scenario.systems.iter().any(|(label, config)| axis.is_of(label, config))
 }
 
 /// One point of the matrix: everything but the cells, and one cell a label.
@@ -219,11 +230,10 @@ fn cells_at(
         fault_check::system(label, config, &faults)?;
     }
     check::figures(&base, &load)?;
-    let name = point_name(axes, &load, &message);
-    let cell = |(label, config): &(String, SystemConfig)| Cell {
-        label: label.clone(),
-        config: config.clone(),
-        point: name.clone(),
+    let cell = |system: &(String, SystemConfig)| Cell {
+        label: system.0.clone(),
+        config: system.1.clone(),
+        point: point_name(axes, system, &load, &message),
         load: load.clone(),
         message: message.clone(),
         experiment: experiment.clone(),
@@ -327,6 +337,7 @@ fn head(
         cells: Vec::new(),
         resolved: Vec::new(),
         dropped_rules: dropped.into_iter().map(|rule| rule.text).collect(),
+        dropped_axes: Vec::new(),
     })
 }
 
@@ -344,57 +355,4 @@ fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
             Err(Problem::new(["systems", label], "no system has this name", &remedy))
         }
     }
-}
-
-/// Every key with its value and the layer that it comes from.
-fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
-    let mut rows = vec![
-        ("primary".into(), scenario.primary.to_string()),
-        ("guarantee".into(), name(&scenario.guarantee)),
-        ("blocks".into(), scenario.blocks.to_string()),
-        (
-            "fresh-brokers".into(),
-            scenario.fresh_brokers.map_or("each".to_owned(), |times| times.to_string()),
-        ),
-        ("repeat-spoilt".into(), scenario.repeat_spoilt.to_string()),
-        ("seed".into(), scenario.seed.to_string()),
-    ];
-    for (label, config) in &scenario.systems {
-        let title = scenario.titles.get(label);
-        rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
-        let of_system = system_keys(label, config);
-        let again = config.same_as.is_some();
-        let understood = |key: &str| match &segments(key)[2..] {
-            ["same-as"] => true,
-            path => !again && settings::understands(config.system, path).is_ok(),
-        };
-        rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
-    }
-    if let Some(cell) = scenario.cells.first() {
-        rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));
-        let counts = |key: &str| {
-            cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key))
-        };
-        // What was written is shown, even where it changes nothing.
-        let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
-        rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
-        rows.extend(flat("message", &cell.message));
-        let faults = cell.faults.iter().enumerate();
-        rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
-    }
-    rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
-    for axis in axes {
-        let values: Vec<String> = axis.values.iter().filter_map(YamlNode::scalar).collect();
-        rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
-    }
-    let origin = |key: &str| {
-        tree.get(&segments(key))
-            .map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string())
-    };
-    rows.into_iter()
-        .map(|(key, value)| {
-            let value = if is_secret(&key) { HIDDEN.to_owned() } else { value };
-            Origin { origin: origin(&key), key, value }
-        })
-        .collect()
 }

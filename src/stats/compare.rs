@@ -1,8 +1,9 @@
-//! Comparison of two systems over paired blocks: a ratio with its interval, and the one rule by
-//! which it decides.
+//! Comparison of two systems over paired blocks, or of two runs: a ratio with its interval, and the
+//! one rule by which it decides.
 //!
 //! A block runs every system once, so drift of the machine cancels within it. The effect is the
-//! geometric mean of the per-block ratios with a 95 % t-interval on their logarithms. One block
+//! geometric mean of the per-block ratios with a 95 % t-interval on their logarithms. Blocks of two
+//! runs are no pairs: there the errors of both add up, and drift between the runs stays. One block
 //! supports no verdict however many messages it has, and neither do two: spread between blocks
 //! cannot be seen from inside one. Nothing is ever left out as an outlier.
 
@@ -23,6 +24,8 @@ pub struct GeometricMean {
     log_mean: f64,
     log_error: f64,
     blocks: usize,
+    /// Degrees of freedom of the error.
+    freedom: f64,
     /// Of a ratio: up to which factor, upwards or downwards, nothing is a difference.
     margin: f64,
 }
@@ -85,8 +88,25 @@ impl GeometricMean {
             log_mean: mean,
             log_error: error.max(LEAST_ERROR),
             blocks: logs.len(),
+            freedom: count - 1.0,
             margin: 1.0,
         })
+    }
+
+    /// Divided by `other`, whose blocks did not run beside these, as those of another run: Welch's
+    /// error and degrees of freedom. The fewer blocks count.
+    #[must_use]
+    pub fn over(&self, other: &Self) -> Self {
+        let variance = |one: &Self| one.log_error.powi(2);
+        let share = |one: &Self| variance(one).powi(2) / one.freedom;
+        let both = variance(self) + variance(other);
+        Self {
+            log_mean: self.log_mean - other.log_mean,
+            log_error: both.sqrt(),
+            blocks: self.blocks.min(other.blocks),
+            freedom: both.powi(2) / (share(self) + share(other)),
+            margin: self.margin.max(other.margin),
+        }
     }
 
     pub fn value(&self) -> f64 {
@@ -133,7 +153,7 @@ impl GeometricMean {
         if self.blocks < LEAST_BLOCKS {
             return None;
         }
-        StudentsT::new(0.0, 1.0, (self.blocks - 1) as f64).ok()
+        StudentsT::new(0.0, 1.0, self.freedom).ok()
     }
 }
 
@@ -155,8 +175,8 @@ fn holm(p_values: &[f64]) -> Vec<f64> {
 pub type Points = Vec<Option<GeometricMean>>;
 
 /// Whether the claims of a family, each under its conditions, lie on this side of the limit: shown,
-/// refuted (shown on the other side) or open. Every verdict, every threshold on a ratio and the
-/// self-check's equal systems are decided here.
+/// refuted (shown on the other side) or open. Every verdict, every threshold on a ratio, the
+/// self-check's equal systems and what differs between two runs are decided here.
 ///
 /// A claim that must hold at every point is an intersection–union test: each point is tested
 /// one-sided at [`ALPHA`], and none needs a correction for the others (Berger 1982). To say *for

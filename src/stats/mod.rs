@@ -8,7 +8,9 @@ mod steady;
 
 pub use blocks::{over_blocks, told_over_blocks};
 pub use quantile::{DECISIVE_BEYOND, chance_of, highest_quantile};
-pub use steady::{HALVES, SEEN_AFTER, SETTLED_OVER, Second, level, settled, stayed, thirds};
+pub use steady::{
+    ENOUGH_PER_S, HALVES, SEEN_AFTER, SETTLED_OVER, Second, level, settled, stayed, thirds,
+};
 
 /// The chance of an event that was not seen in any of `trials`, at most, at 95 % confidence: 1 −
 /// 0.05^(1/n). For events that come alone; of losses, which come in clusters, the trial is the

@@ -48,6 +48,9 @@ pub fn level(cpu_percent: &[u64]) -> bool {
     agree(last.iter().copied(), 1.4, CPU_SLACK)
 }
 
+/// Below it the medians of seconds are those of a handful of messages, and of many seconds there is
+/// none: nothing can be told.
+pub const ENOUGH_PER_S: f64 = 10.0;
 /// A warm-up that must end sooner cannot be seen to have settled: the first second is not whole,
 /// the last may not be, and the CPU is looked at over [`CPU_RUN`] between them.
 pub const SEEN_AFTER: Span = Span::from_secs(6);

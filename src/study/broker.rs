@@ -9,7 +9,7 @@
 use crate::clock::Clock;
 use crate::driver::{self, Target};
 use crate::engine::{CellRun, CellRunError, Observer};
-use crate::environment::{Broker, memory_info};
+use crate::environment::{Broker, memory_info, same_broker};
 use crate::inject::Shared;
 use crate::model::{Latency, Software};
 use crate::random::SplitMix64;
@@ -100,6 +100,20 @@ pub fn warm(
     })
 }
 
+/// Cells of one label that one broker can serve, together, in the order of their first ones: where
+/// a matrix varies what brokers are set to, there are several.
+pub fn by_broker(cells: impl IntoIterator<Item = Cell>) -> Vec<Vec<Cell>> {
+    let mut groups: Vec<Vec<Cell>> = Vec::new();
+    for cell in cells {
+        let serves = |group: &&mut Vec<Cell>| same_broker(&group[0].config, &cell.config);
+        match groups.iter_mut().find(serves) {
+            Some(group) => group.push(cell),
+            None => groups.push(vec![cell]),
+        }
+    }
+    groups
+}
+
 /// The order of `count` systems in block `block` (from 1), by a Williams design: over `count`
 /// blocks (twice as many for an odd count) each system stands equally often in every place and
 /// comes equally often right after every other.
@@ -155,6 +169,7 @@ fn unwritten() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Overrides, from_text};
     use itertools::Itertools;
 
     #[test]
@@ -174,6 +189,22 @@ mod tests {
             }
         }
         assert_eq!(order(4, 5), order(4, 1));
+    }
+
+    #[test]
+    fn a_sweep_of_clients_shares_a_broker_and_one_of_brokers_does_not() {
+        let cells = |sweep: &str| {
+            let text =
+                "schema: 1\nname: t\nquestion: Q?\nsystems: [kafka]\nload: {model: closed}\n";
+            let sweeps = vec!["message.size=100B,1KiB".to_owned(), sweep.to_owned()];
+            let overrides = Overrides { sweeps, ..Overrides::default() };
+            by_broker(from_text("t.yaml", text, &overrides).unwrap().cells())
+        };
+        let lingers = cells("systems.kafka.client.linger.ms=0,5,20");
+        assert_eq!((lingers.len(), lingers[0].len()), (1, 6));
+        let threads = cells("systems.kafka.broker.num.io.threads=2,8");
+        assert_eq!(threads.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+        assert!(threads.iter().all(|group| group.iter().map(|cell| &cell.config).all_equal()));
     }
 
     #[test]

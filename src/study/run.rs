@@ -16,15 +16,15 @@ mod step;
 mod window;
 
 use super::StudyError;
-use super::broker::{order, points};
+use super::broker::{by_broker, order, points};
 use crate::clock::Clock;
 use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
-use crate::environment::{Broker, Environment, EnvironmentError};
+use crate::environment::{Broker, Environment, EnvironmentError, open_files};
 use crate::experiment::ExperimentContext;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder};
-use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
+use crate::scenario::{Cell, Scenario, Setting};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -96,6 +96,7 @@ pub fn run(
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     refuse::to_spin_on(cores, study.scenario, ours)?;
+    refuse::too_many_files(open_files(), study.scenario, ours)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
@@ -141,8 +142,7 @@ impl RunningStudy<'_, '_> {
                 self.study.environment.renew()?;
             }
             for index in order(systems.len(), block) {
-                let (label, config) = &systems[index];
-                self.system(label, config, block)?;
+                self.system(&systems[index].0, block)?;
                 if self.interrupted() {
                     return Ok(());
                 }
@@ -152,31 +152,32 @@ impl RunningStudy<'_, '_> {
     }
 
     /// All cells of one label in one block. A broker that went through faults serves no other cell.
-    fn system(&mut self, label: &str, config: &SystemConfig, block: u32) -> Result<(), StudyError> {
+    fn system(&mut self, label: &str, block: u32) -> Result<(), StudyError> {
         let cells = self.study.scenario.cells().into_iter().filter(|cell| cell.label == label);
         let cells: Vec<Cell> = cells.map(|cell| self.with_setting(self.with_rate(cell))).collect();
-        let together =
-            if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
-        for cells in cells.chunks(together) {
+        let plain = cells.iter().all(|cell| cell.faults.is_empty());
+        let groups: Vec<Vec<Cell>> = match plain {
+            true => by_broker(cells),
+            false => cells.into_iter().map(|cell| vec![cell]).collect(),
+        };
+        let order = match plain {
+            true => points(groups.len(), self.study.scenario.seed, block),
+            false => (0..groups.len()).collect(),
+        };
+        for index in order {
             if self.interrupted() {
                 break;
             }
-            self.on_one_broker(label, config, cells, block)?;
+            self.on_one_broker(label, &groups[index], block)?;
         }
         Ok(())
     }
 
-    fn on_one_broker(
-        &mut self,
-        label: &str,
-        config: &SystemConfig,
-        cells: &[Cell],
-        block: u32,
-    ) -> Result<(), StudyError> {
+    fn on_one_broker(&mut self, label: &str, cells: &[Cell], block: u32) -> Result<(), StudyError> {
         let able = cells.iter().rfind(|cell| self.not_run(cell, block).is_none());
         let mut broker = match able {
             None => None,
-            Some(able) => match self.ready_broker(label, config, able, &block.to_string()) {
+            Some(able) => match self.ready_broker(label, &able.config, able, &block.to_string()) {
                 Ok(broker) => Some(broker),
                 Err(error) => {
                     self.lose(label, error)?;
@@ -219,7 +220,7 @@ impl RunningStudy<'_, '_> {
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let floor = self.floor(cell, &name);
-        self.step_in_short(&name, &in_short(cell));
+        self.step_at(&name, &in_short(cell), Some((cell, block)));
         let (mut output, used) = match self.window(cell, block, &name, broker) {
             Ok(measured) => measured,
             Err(error) => return self.not_begun(cell, block, error, broker),
@@ -272,7 +273,8 @@ impl RunningStudy<'_, '_> {
     ) -> ExperimentContext<'c> {
         let (run, target) = (self.run_number(number), self.target(broker, place));
         let (interrupted, observer) = (self.study.interrupted, &mut *self.observer);
-        ExperimentContext { cell, block, run, target, broker, interrupted, observer }
+        let journal = None;
+        ExperimentContext { cell, block, run, target, broker, interrupted, observer, journal }
     }
 
     /// The instrument's own share of plain load, found once for each label and point.
@@ -344,11 +346,12 @@ impl RunningStudy<'_, '_> {
     }
 
     fn step(&mut self, text: &str) {
-        self.step_in_short(text, text);
+        self.step_at(text, text, None);
     }
 
-    fn step_in_short(&mut self, text: &str, short: &str) {
-        self.observer.step(&Step { text, short, done: self.done, all: self.all });
+    fn step_at(&mut self, text: &str, short: &str, cell: Option<(&Cell, u32)>) {
+        let (done, all) = (self.done, self.all);
+        self.observer.step(&Step { text, short, cell, done, all });
     }
 
     fn warn(&mut self, text: String) {

@@ -37,13 +37,13 @@ fn assert_names(text: &str, parts: &[&str]) {
 fn help_names_every_command_and_every_exit_code() {
     let help = ends_with(0, &["--help"]);
     for command in [
-        "compare", "run", "report", "table", "export", "list", "explain", "validate", "schema",
-        "doctor", "fetch",
+        "compare", "run", "report", "table", "diff", "baseline", "export", "list", "explain",
+        "validate", "schema", "doctor", "fetch",
     ] {
         assert_names(&help, &[&format!("\n  {command} ")]);
         assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);
     }
-    for code in [0, 1, 2, 3, 4, 10, 12, 13, 14, 15, 130] {
+    for code in [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 130] {
         assert_names(&help, &[&format!("\n  {code:<3} ")]);
     }
     assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
@@ -114,9 +114,32 @@ fn what_was_typed_wrong_is_usage() {
         (&["compare", "--tag", "change"], &["--tag", "--tag change=batch-size"]),
         (&["run", "latency", "--tag", "a=1", "--tag", "a=2"], &["--tag a", "each key once"]),
         (&["report", "-q", "-v"], &["--quiet", "--verbose"]),
+        (
+            &["run", "latency", "--metrics", "192.0.2.1:9464"],
+            &["--metrics", "192.0.2.1:9464", "others would reach it", "127.0.0.1:9464"],
+        ),
+        (&["run", "latency", "--metrics", "0.0.0.0:9464"], &["others would reach it"]),
+        (&["run", "latency", "--metrics", "localhost"], &["'localhost'", "127.0.0.1:9464"]),
+        (&["run", "latency", "--tui", "-q"], &["--tui", "--quiet"]),
+        (&["run", "latency", "--tui"], &["--tui", "no terminal", "leave it out"]),
+        (&["run", "latency", "--tolerance", "5%"], &["--tolerance", "--baseline"]),
+        (&["run", "latency", "--baseline", "main", "--tolerance", "much"], &["`5%`"]),
+        (&["diff", "a", "b", "--metric", "gooodput"], &["did you mean `goodput`?"]),
+        (&["diff", "a"], &["<NOW>"]),
+        (&["baseline"], &["save", "check", "list"]),
+        (&["export", "--format", "xml"], &["junit", "bencher"]),
     ] {
         assert_names(&ends_with(2, args), parts);
     }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_before_anything_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let told = ends_with(3, &["run", "latency", "--metrics", &address]);
+    assert_names(&told, &["--metrics", &address, "choose another port"]);
+    assert!(!told.contains("environment:"), "{told}");
 }
 
 #[test]
@@ -224,6 +247,8 @@ fn results_that_cannot_be_written_or_found() {
         &["report", "2026-never", "--results", results],
         &["report", "no/such/folder"],
         &["export", "latest", "--results", results],
+        &["diff", "latest", "no/such/folder", "--results", results],
+        &["baseline", "save", "main", "--results", results],
         &["table", "--results", results],
     ] {
         assert_names(&ends_with(4, args), &["--results"]);
@@ -270,6 +295,8 @@ fn a_stored_run_is_rendered_again_byte_for_byte() {
         files.lines().filter(|line| line.ends_with(".hgrm") && Path::new(line).is_file()).count(),
         4
     );
+    let files = ends_with(0, &["export", "--format", "openmetrics", "--results", results]);
+    assert!(files.lines().any(|line| line.ends_with("seconds.om")), "{files}");
 }
 
 /// Changes a stored manifest, as another run would have written it.

@@ -22,7 +22,7 @@ const ROWS: &[&[&str]] = &[
     &["engine"],
     &["experiment"],
     &["study"],
-    &["claims"],
+    &["claims", "gate"],
     CALLERS,
 ];
 
@@ -31,7 +31,7 @@ const CALLERS: &[&str] = &["cli", "fuzz"];
 
 /// Beside the rows: they run offline, on results alone. Only the last row calls them.
 const OFFLINE: &[&str] = &["export", "report"];
-const OFFLINE_MAY: &[&str] = &["units", "sanitize", "model", "stats", "result", "claims"];
+const OFFLINE_MAY: &[&str] = &["units", "sanitize", "model", "stats", "result", "claims", "gate"];
 
 fn row(group: &str) -> usize {
     let found = ROWS.iter().position(|row| row.contains(&group));

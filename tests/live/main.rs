@@ -18,11 +18,15 @@ mod outlive;
 mod poison;
 mod power;
 mod redis;
+mod regression;
 mod run;
 mod secure;
 mod secured;
 mod share;
 mod size;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod topologies;
+mod watched;

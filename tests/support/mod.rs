@@ -1,7 +1,8 @@
-//! What tests share: the harness that is killed, the real program at work, a Redis, and a finished
-//! run on disk.
+//! What tests share: the harness that is killed, the real program at work, the action, a Redis, and
+//! a finished run on disk.
 #![allow(dead_code)] // Each test program needs a part of it.
 
+pub mod action;
 pub mod harness;
 pub mod program;
 pub mod redis;

@@ -69,7 +69,9 @@ pub fn start_into(
     command
         .env("TMPDIR", temporary.path())
         .env_remove("BROKERBENCH_KAFKA_PORT")
-        .env_remove("BROKERBENCH_REDIS_PORT");
+        .env_remove("BROKERBENCH_REDIS_PORT")
+        // A pipeline that runs these tests has a summary of its own.
+        .env_remove("GITHUB_STEP_SUMMARY");
     for (key, value) in environment {
         match value {
             Some(value) => command.env(key, value),
@@ -118,12 +120,21 @@ impl Run {
         }
     }
 
+    /// What it has said on standard error so far.
+    pub fn told(&self) -> String {
+        self.told.lock().unwrap().clone()
+    }
+
     /// The process id of its broker, by a part of the command line.
     pub fn broker(&self, program: &str) -> u32 {
         let mut found = processes(self.temporary.path());
         found.retain(|(_, command)| command.contains(program));
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].0
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -21,6 +21,9 @@ const MAKE: Duration = Duration::from_secs(30);
 const DEFAULT_COPIES: i32 = -1;
 /// How long one answer to a deletion or a question may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// How much longer for each partition: a broker makes and deletes the files of a few hundred a
+/// second.
+const EACH_PARTITION: Duration = Duration::from_millis(20);
 
 /// Settings of brokers and topics that decide speed or survival: reported even at their defaults.
 const DECISIVE: &[&str] = &[
@@ -83,27 +86,32 @@ pub struct Admin {
     /// Where answers are waited for; each is bounded by the time-out of its request.
     runtime: Runtime,
     clients: Clients,
+    /// What one answer may take longer, since it is about so many partitions.
+    longer: Duration,
 }
 
 impl Admin {
-    /// `name` is that of the cell: what does not begin with it is never deleted.
-    pub fn connect(clients: &Clients, name: &str) -> Result<Self, DriverError> {
+    /// `name` is that of the cell: what does not begin with it is never deleted. Its topic has so
+    /// many partitions.
+    pub fn connect(clients: &Clients, name: &str, partitions: u16) -> Result<Self, DriverError> {
         let failed = "make an admin client";
         let client = clients.settings.admin().create_with_context(clients.context());
         let client = client.map_err(|error| refused(failed, error))?;
         let runtime =
             Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
-        Ok(Self { name: name.to_owned(), client, runtime, clients: clients.clone() })
+        let longer = EACH_PARTITION * u32::from(partitions);
+        Ok(Self { name: name.to_owned(), client, runtime, clients: clients.clone(), longer })
     }
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
         use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation};
         let Clients { settings, log, clock, .. } = &self.clients;
-        let made = match self.create(name, topic, topic.replicas.into())? {
+        let limit = MAKE + self.longer;
+        let made = match self.create(name, topic, topic.replicas.into(), limit)? {
             // Where a cluster demands more than the one copy that nobody asked for: its default.
             Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
-                self.create(name, topic, DEFAULT_COPIES)?
+                self.create(name, topic, DEFAULT_COPIES, limit)?
             }
             made => made,
         };
@@ -115,7 +123,7 @@ impl Admin {
             return Err(refused("make a topic", log.explain(format!("{name}: {code}{policy}"))));
         }
         // The brokers must agree.
-        let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
+        let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
         let copies = usize::from(topic.replicas);
         loop {
             let ready = match self.client.inner().fetch_metadata(Some(name), ANSWER) {
@@ -150,7 +158,7 @@ impl Admin {
                 Err(why) if clock.now_ns() > deadline_ns => {
                     return Err(timed_out(
                         &log.explain(format!("making topic {name}: {why}")),
-                        MAKE,
+                        limit,
                     ));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
@@ -164,13 +172,13 @@ impl Admin {
         name: &str,
         topic: &Topic,
         copies: i32,
+        limit: Duration,
     ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
         let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }
-        let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
-        let made = self.runtime.block_on(self.client.create_topics([&new], &options));
+        let made = self.runtime.block_on(self.client.create_topics([&new], &options(limit)));
         let results = made.map_err(|error| self.clients.lost(error))?;
         let refused = results.into_iter().find_map(Result::err);
         Ok(refused.map_or(Ok(()), |(_, code)| Err(code)))
@@ -186,7 +194,7 @@ impl Admin {
     /// Deletes topics; one that is not there is no error.
     pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
         self.only_ours(names)?;
-        let deleted = self.runtime.block_on(self.client.delete_topics(names, &options()));
+        let deleted = self.runtime.block_on(self.client.delete_topics(names, &self.options()));
         let results = deleted.map_err(|error| self.clients.lost(error))?;
         let missing = |code| {
             matches!(
@@ -198,6 +206,10 @@ impl Admin {
             Some((topic, code)) => Err(refused("delete a topic", format!("{topic}: {code}"))),
             None => Ok(()),
         }
+    }
+
+    fn options(&self) -> AdminOptions {
+        options(ANSWER + self.longer)
     }
 
     fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
@@ -217,7 +229,7 @@ impl Admin {
         if let Err(foreign) = self.only_ours(names) {
             return log.add(&foreign.to_string());
         }
-        match self.runtime.block_on(self.client.delete_groups(names, &options())) {
+        match self.runtime.block_on(self.client.delete_groups(names, &self.options())) {
             Ok(results) => {
                 for (group, code) in results.into_iter().filter_map(Result::err) {
                     log.add(&format!("group {group} not deleted: {code}"));
@@ -238,7 +250,7 @@ impl Admin {
         );
         let answers = self
             .runtime
-            .block_on(self.client.describe_configs(&asked, &options()))
+            .block_on(self.client.describe_configs(&asked, &self.options()))
             .map_err(fail)?;
         let mut answers = answers.into_iter();
         // Refused to a client that may not read settings: then there is nothing to report.
@@ -253,8 +265,8 @@ impl Admin {
     }
 }
 
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(ANSWER)).operation_timeout(Some(ANSWER))
+fn options(limit: Duration) -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(limit)).operation_timeout(Some(limit))
 }
 
 fn worth(entries: &[ConfigEntry]) -> Entries {
@@ -282,7 +294,7 @@ mod tests {
         let settings =
             ClientSettings::new(&cell(), &["127.0.0.1:1".into()], &Default::default()).unwrap();
         let clients = Clients::new(settings, Clock::start());
-        let admin = Admin::connect(&clients, "bb-abc-kafka").unwrap();
+        let admin = Admin::connect(&clients, "bb-abc-kafka", 1).unwrap();
         for foreign in ["orders", "bb-abd-kafka", "", "bb-abc"] {
             let error =
                 admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();

@@ -91,7 +91,8 @@ impl KafkaDriver {
     }
 
     pub(super) fn admin(&self) -> Result<Admin, DriverError> {
-        Admin::connect(&self.clients, &self.target.name)
+        let partitions = self.cell.config.topic.partitions;
+        Admin::connect(&self.clients, &self.target.name, partitions)
     }
 
     /// The topic of this cell, to be read without a group.

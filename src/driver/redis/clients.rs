@@ -130,6 +130,7 @@ impl RedisDriver {
             processing: self.processing_list(&self.keys[0], consumer),
             batch: self.cell.config.consume.batch.max(1),
             outlives: self.cell.load.deadline.is_some(),
+            crowded: false,
             pops_many: self.server.get().is_none_or(ServerInfo::pops_many),
         }
     }

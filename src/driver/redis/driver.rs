@@ -7,6 +7,7 @@ use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
+use super::load::crowd::RedisCrowd;
 use super::load::publisher::RedisPublisher;
 use super::load::resilient::patiently;
 use super::load::switches::Switches;
@@ -23,7 +24,7 @@ use crate::driver::capability::{
 use crate::driver::packing::Unpacking;
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
-    Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
+    Audit, Crowd, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
     Subscriber, Target, packing,
 };
 use crate::model::System;
@@ -32,6 +33,7 @@ use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Reply};
 use redis::Cmd;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -272,6 +274,28 @@ impl Driver for RedisDriver {
     fn rejoin(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         let place = ConsumerPlace { outlives: true, ..self.place(subscription, consumer) };
         packing::unpacking(&self.cell, self.load_subscriber(place, consumer, self.oldest())?)
+    }
+
+    fn crowd(
+        &self,
+        subscriptions: Range<u16>,
+        again: bool,
+    ) -> Result<Box<dyn Crowd>, DriverError> {
+        let from = if again { self.oldest() } else { self.first() };
+        let endpoint = self.primary.find()?;
+        let join = |subscription| -> Result<_, DriverError> {
+            let place = ConsumerPlace {
+                crowded: true,
+                outlives: again,
+                ..self.place(subscription, 0)
+            };
+            let mut connection = Connection::open(&endpoint)?;
+            self.primitive.join(&mut connection, &place, from)?;
+            Ok(self.primitive.consumer(connection, place))
+        };
+        let consumers = subscriptions.map(join).collect::<Result<Vec<_>, _>>()?;
+        let (unpacking, clock) = (Unpacking::of(&self.cell)?, self.target.clock);
+        Ok(Box::new(RedisCrowd::new(endpoint, consumers, unpacking, clock)?))
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {

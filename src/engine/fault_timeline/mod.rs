@@ -31,7 +31,14 @@ pub struct FaultTimeline<'a, 'b> {
     pub of: Context<'a>,
     pub broker: &'a Shared<'b>,
     /// For whoever watches.
-    pub news: Sender<String>,
+    pub news: Sender<FaultNews>,
+}
+
+/// What happened, and of which injection it says that it is in force, or no more.
+pub struct FaultNews {
+    pub text: String,
+    pub number: usize,
+    pub in_force: Option<String>,
 }
 
 #[derive(Default)]
@@ -191,12 +198,13 @@ impl FaultTimeline<'_, '_> {
                 let comma = if record.text.is_empty() { "" } else { ": " };
                 let text =
                     format!("{} took effect on {}{comma}{}", record.kind, record.node, record.text);
-                self.tell(log, struck.at_ns, "fault", text);
+                let in_force = Some(format!("{} on {}", record.kind, record.node));
+                self.tell(log, (number, in_force), struck.at_ns, "fault", text);
                 record.took_effect_at_ns = Some(struck.at_ns);
             }
             Err(missed) => {
                 let text = format!("{} was not applied: {}", record.kind, missed.why);
-                self.tell(log, self.of.clock.now_ns(), "warning", text);
+                self.tell(log, (number, None), self.of.clock.now_ns(), "warning", text);
                 (record.node, record.not_applied) = (missed.node, Some(missed.why));
             }
         }
@@ -233,13 +241,20 @@ impl FaultTimeline<'_, '_> {
                 (self.of.clock.now_ns(), "warning", text)
             }
         };
-        self.tell(log, at_ns, kind, text);
+        self.tell(log, (fault.number, None), at_ns, kind, text);
     }
 
     /// For the record, and for whoever watches.
-    fn tell(&self, log: &mut FaultLog, at_ns: u64, kind: &str, text: String) {
+    fn tell(
+        &self,
+        log: &mut FaultLog,
+        (number, in_force): (usize, Option<String>),
+        at_ns: u64,
+        kind: &str,
+        text: String,
+    ) {
         // Nobody may be watching any more.
-        let _ = self.news.send(text.clone());
+        let _ = self.news.send(FaultNews { text: text.clone(), number, in_force });
         log.events.push(event(at_ns, kind, text));
     }
 

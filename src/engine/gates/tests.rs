@@ -23,6 +23,7 @@ fn evidence() -> Evidence {
         seconds: vec![Second { count: 10, p50_ns: 500_000, p99_ns: 900_000 }; 4],
         before: Vec::new(),
         settled: Some(true),
+        thin: false,
         acknowledges: true,
         shared: false,
         unanswered: 0,
@@ -62,6 +63,27 @@ fn steadiness_is_seen_in_the_window_and_before_it_or_cannot_be_told() {
     let words = "medians of the warm-up's end 300, of the window's halves 500 and 500 µs";
     assert_eq!(steady(&fell), (Some(false), words.into()));
     assert_eq!(judge(&fell).1, CellOutcome::Unsteady);
+}
+
+#[test]
+fn of_few_messages_one_may_be_on_its_way_and_nothing_is_told_of_steadiness() {
+    let few = Evidence {
+        window_planned: 10,
+        acked_in_time: 9,
+        seconds: Vec::new(),
+        settled: None,
+        thin: true,
+        ..evidence()
+    };
+    let (gates, outcome, _) = judge(&few);
+    assert_eq!(outcome, CellOutcome::Ok);
+    let steady = gates.into_iter().find(|gate| gate.name == "steady").unwrap();
+    assert_eq!(
+        (steady.held, steady.found.as_str()),
+        (None, "cannot tell: fewer than 10 messages a second")
+    );
+    let two = Evidence { acked_in_time: 8, ..few };
+    assert_eq!(failed(&two).1, CellOutcome::Overloaded);
 }
 
 #[test]

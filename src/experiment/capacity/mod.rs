@@ -220,8 +220,7 @@ mod tests {
             window_consumed: 1000,
             ..CellRecord::empty()
         };
-        let (windows, events) = (Vec::new(), Vec::new());
-        CellOutput { record, windows, events, intervals: vec![interval], broker_log: String::new() }
+        CellOutput { record, intervals: vec![interval], ..CellOutput::default() }
     }
 
     fn failed(change: impl FnOnce(&mut CellRecord), ms: u64) -> Option<ProbeFailure> {

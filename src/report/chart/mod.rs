@@ -15,6 +15,7 @@ pub mod rates;
 mod rows;
 pub mod run;
 pub mod series;
+pub mod setting;
 pub mod spectrum;
 pub mod sweep;
 pub mod tail;

@@ -3,7 +3,7 @@
 use super::hostile::HOSTILE;
 use super::*;
 use crate::result::testing::cell as raw_cell;
-use crate::result::{CellOutput, Fault, PartitionRecovery, Unavailable, WindowRow};
+use crate::result::{CellOutput, Fault, PartitionRecovery, Unavailable, WindowRow, summarize};
 
 const SECOND: u64 = 1_000_000_000;
 /// The load begins so long after the run's epoch, and its window so long after it.

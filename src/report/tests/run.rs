@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::metric;
-use crate::result::Observation;
 use crate::result::testing::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
+use crate::result::{Observation, summarize};
 
 #[test]
 fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {

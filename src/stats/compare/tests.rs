@@ -23,6 +23,32 @@ fn known_answer() {
     );
 }
 
+/// Two runs of three blocks with equal spreads have 4 degrees of freedom: t(0.975, 4) = 2.776445.
+#[test]
+fn known_answer_of_two_runs() {
+    let run = |center: f64| {
+        let blocks: Vec<f64> = [0.1, 0.0, -0.1].iter().map(|d: &f64| center * d.exp()).collect();
+        GeometricMean::of(&blocks).unwrap()
+    };
+    let ratio = run(2.0).over(&run(1.0));
+    let half = 2.776_445 * 0.1 * (2.0f64 / 3.0).sqrt();
+    let [low, high] = ratio.interval().unwrap();
+    assert!((ratio.value() - 2.0).abs() < 1e-9 && ratio.blocks() == 3);
+    assert!(
+        (low - 2.0 * (-half).exp()).abs() < 1e-4 && (high - 2.0 * half.exp()).abs() < 1e-4,
+        "{low} {high}"
+    );
+    let back = run(1.0).over(&run(2.0)).interval().unwrap();
+    assert!((back[0] - 1.0 / high).abs() < 1e-9 && (back[1] - 1.0 / low).abs() < 1e-9);
+    // One whose blocks all agree adds no error, and no freedom.
+    let calm = run(2.0).over(&GeometricMean::of(&[1.0; 9]).unwrap());
+    let alone = run(2.0).interval().unwrap();
+    assert!((calm.interval().unwrap()[0] - alone[0]).abs() < 1e-3, "{calm:?}");
+    let single = run(2.0).over(&GeometricMean::of(&[1.0]).unwrap());
+    assert_eq!(single.interval(), None, "one block has no spread");
+    assert_eq!(decide_one(Some(single), Side::Above, LIMIT), Err(Undecided::FewBlocks));
+}
+
 #[test]
 fn p_values_and_interval_agree() {
     for scale in [0.8, 0.94, 1.0, 1.04, 1.2, 1.5] {

@@ -6,7 +6,7 @@
 //! it, so that nobody publishes the luckiest of several windows. A try that the harness spoilt
 //! chooses nothing; where all are spoilt the cells have no setting and say so.
 
-use super::{RunningStudy, StudyError, death};
+use super::{RunningStudy, StudyError, by_broker, death};
 use crate::engine::CellRunError;
 use crate::environment::Broker;
 use crate::model::{Unit, metric};
@@ -14,7 +14,7 @@ use crate::result::{
     Blame, CellOutput, CellRecord, Gate, Observation, SettingFound, TriedSetting, invalid_because,
     rates,
 };
-use crate::scenario::{Cell, Setting, SystemConfig};
+use crate::scenario::{Cell, Setting};
 
 /// Cells are numbered from 1.
 const NOT_OF_A_CELL: u64 = 1 << 32;
@@ -31,27 +31,25 @@ impl RunningStudy<'_, '_> {
                 self.settle_as(other, &cells);
                 continue;
             }
-            if let Err(error) = self.try_all(&label, &config, &cells) {
-                self.lose(&label, error)?;
-            }
-            if self.interrupted() {
-                return Ok(());
+            for cells in by_broker(cells) {
+                if let Err(error) = self.try_all(&label, &cells) {
+                    self.lose(&label, error)?;
+                }
+                if self.interrupted() {
+                    return Ok(());
+                }
             }
         }
         self.folder.write_manifest(&self.manifest)?;
         Ok(())
     }
 
-    /// Every setting of every cell of one label, on a broker of its own; ends early when
+    /// Every setting of cells that one broker serves, on a broker of their own; ends early when
     /// interrupted.
-    fn try_all(
-        &mut self,
-        label: &str,
-        config: &SystemConfig,
-        cells: &[Cell],
-    ) -> Result<(), StudyError> {
-        let Some(first) = cells.first() else { return Ok(()) };
-        let mut broker = self.ready_broker(label, config, first, "best-of")?;
+    fn try_all(&mut self, label: &str, cells: &[Cell]) -> Result<(), StudyError> {
+        let here = !self.gone.contains_key(label);
+        let Some(first) = cells.first().filter(|_| here) else { return Ok(()) };
+        let mut broker = self.ready_broker(label, &first.config, first, "best-of")?;
         let before = self.tries;
         for cell in cells {
             let mut tried: Vec<(Setting, TriedSetting)> = Vec::new();

@@ -52,10 +52,13 @@ impl RunningStudy<'_, '_> {
         Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
     }
 
-    /// Nobody has a use for a run in which nothing was measured. That it cannot be deleted does not
-    /// change how this one ended.
+    /// Nobody has a use for a run in which nothing was measured, but of a cell that was cut off
+    /// there may be hours. That it cannot be deleted does not change how this one ended.
     fn without(self, error: StudyError) -> Result<FinishedStudy, StudyError> {
-        if self.measured == 0 {
+        let kept = self.folder.read_cells(&self.manifest);
+        let nothing =
+            kept.is_ok_and(|cells| cells.iter().all(|cell| cell.record.window_start_ns.is_none()));
+        if self.measured == 0 && nothing {
             let _ = self.folder.discard();
         }
         Err(error)

@@ -8,11 +8,11 @@
 //! lower end gives no rate, and the cells that needed it say so; one under which the broker died
 //! ends its label.
 
-use super::{RunningStudy, StudyError, death};
+use super::{RunningStudy, StudyError, by_broker, death};
 use crate::experiment::{self, ExperimentContext};
 use crate::model::{Metric, Point, Unit, metric};
 use crate::result::{Blame, Carried, CellOutput, CellRecord, Gate, Observation, RateFound};
-use crate::scenario::{Cell, HalfOf, SystemConfig, half_of};
+use crate::scenario::{Cell, HalfOf, half_of};
 use std::collections::BTreeMap;
 
 /// What the search of a label found, or why it tells nothing.
@@ -24,19 +24,22 @@ impl RunningStudy<'_, '_> {
     pub(super) fn find_rates(&mut self) -> Result<(), StudyError> {
         // By the point without its rate.
         let mut found: BTreeMap<String, Vec<Searched>> = BTreeMap::new();
-        for (label, config) in self.study.scenario.systems.clone() {
+        for (label, _) in self.study.scenario.systems.clone() {
             let searches = self.study.scenario.capacity_searches(&label);
-            let mut carried = Vec::new();
-            if let Err(error) = self.search_all(&label, &config, &searches, &mut carried) {
-                self.lose(&label, error)?;
-            }
-            if self.interrupted() {
-                return Ok(());
-            }
-            let gone = self.gone.get(&label).cloned().unwrap_or_default();
-            let carried = carried.into_iter().chain(std::iter::repeat_with(|| Err(gone.clone())));
-            for (cell, carried) in searches.iter().zip(carried) {
-                found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
+            let mut number = 0;
+            for searches in by_broker(searches) {
+                let mut carried = Vec::new();
+                if let Err(error) = self.search_all(&label, &searches, &mut number, &mut carried) {
+                    self.lose(&label, error)?;
+                }
+                if self.interrupted() {
+                    return Ok(());
+                }
+                let gone = self.gone.get(&label).cloned().unwrap_or_default();
+                let gone = std::iter::repeat_with(|| Err(gone.clone()));
+                for (cell, carried) in searches.iter().zip(carried.into_iter().chain(gone)) {
+                    found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
+                }
             }
         }
         for (label, config) in &self.study.scenario.systems {
@@ -64,21 +67,24 @@ impl RunningStudy<'_, '_> {
         Ok(())
     }
 
-    /// All searches of one label, on a broker of its own; ends early when interrupted.
+    /// Searches of one label that one broker serves, on a broker of their own, `number` of which
+    /// there have been; ends early when interrupted.
     fn search_all(
         &mut self,
         label: &str,
-        config: &SystemConfig,
         searches: &[Cell],
+        number: &mut u64,
         carried: &mut Vec<Result<Carried, String>>,
     ) -> Result<(), StudyError> {
-        let Some(first) = searches.first() else { return Ok(()) };
-        let mut broker = self.ready_broker(label, config, first, "search")?;
-        for (number, cell) in searches.iter().enumerate() {
+        let here = !self.gone.contains_key(label);
+        let Some(first) = searches.first().filter(|_| here) else { return Ok(()) };
+        let mut broker = self.ready_broker(label, &first.config, first, "search")?;
+        for cell in searches {
             self.step(&format!("{label} {}: capacity search", cell.point));
             let place = format!("search-{label}-{number}");
-            let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
+            let mut stage = self.context(cell, 0, *number, &place, broker.as_mut());
             carried.push(search(&mut stage, label)?);
+            *number += 1;
             if self.interrupted() {
                 return Ok(());
             }

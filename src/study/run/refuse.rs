@@ -2,7 +2,8 @@
 
 use super::Study;
 use crate::environment::EnvironmentError;
-use crate::scenario::{FaultPlan, Scenario, SystemConfig};
+use crate::model::Software;
+use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
 
 /// Nothing is broken that we did not start.
 pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
@@ -54,6 +55,57 @@ pub fn to_spin_on(
     Ok(())
 }
 
+/// What a client of librdkafka opens besides a socket to each broker and one to find them by.
+const OF_A_KAFKA_CLIENT: u64 = 8;
+/// What this process opens besides its clients, and a broker besides its partitions.
+const OF_A_PROCESS: u64 = 300;
+/// The segment of a partition that is written to, and the next one; indices are mapped, and closed.
+const OF_A_PARTITION: u64 = 2;
+
+/// Connections that could not be opened would end a run in the middle. Brokers that we start have
+/// our own limit.
+pub fn too_many_files(
+    limit: Option<u64>,
+    scenario: &Scenario,
+    with_brokers: bool,
+) -> Result<(), EnvironmentError> {
+    let Some(limit) = limit else { return Ok(()) };
+    for cell in scenario.cells() {
+        let (clients, broker) = open_files_of(&cell);
+        let needed = clients.max(if with_brokers { broker } else { 0 });
+        if needed > limit {
+            return Err(EnvironmentError::Refused(format!(
+                "`{}` at {} needs about {needed} open files, and a process may have {limit} here: \
+                 raise the limit (`ulimit -n {needed}`, or LimitNOFILE), or use fewer connections, \
+                 subscriptions or partitions",
+                cell.label, cell.point
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// By the clients of a cell, and by each of its brokers.
+fn open_files_of(cell: &Cell) -> (u64, u64) {
+    let load = &cell.load;
+    let publishing = u64::from(load.producers) * u64::from(load.connections);
+    let consuming = u64::from(load.subscriptions) * u64::from(load.consumers);
+    // On a Redis Cluster a client has at most one socket for each of its streams.
+    let streams = cell.config.cluster.map_or(1, |_| cell.config.partitions());
+    let clients = (publishing + consuming) * u64::from(streams);
+    match cell.config.system.software() {
+        Software::Redis | Software::Fake => (clients + OF_A_PROCESS, clients + OF_A_PROCESS),
+        Software::Kafka => {
+            let nodes = u64::from(cell.config.nodes);
+            let each = nodes + 1 + OF_A_KAFKA_CLIENT;
+            let copies = u64::from(cell.config.topic.replicas);
+            let partitions = u64::from(cell.config.partitions()) * copies / nodes.max(1);
+            let broker = 2 * clients + partitions * OF_A_PARTITION + OF_A_PROCESS;
+            (clients * each + OF_A_PROCESS, broker)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +127,25 @@ mod tests {
         for words in ["`systems.kafka` has `nodes: 5`", "`systems.two` has", "--kafka"] {
             assert!(refused.contains(words), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_opened_is_told_before_anything_is_started() {
+        let scenario = |system: &str, load: &str| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: {system}\n\
+                 load: {{model: open, rate: 1k/s, {load}}}\n"
+            );
+            from_text("t.yaml", &text, &Overrides::default()).unwrap()
+        };
+        let many = scenario("[redis-lists]", "connections: 400");
+        assert!(too_many_files(Some(1024), &many, true).is_ok());
+        assert!(too_many_files(None, &many, true).is_ok(), "no limit at all");
+        let error = too_many_files(Some(512), &many, true).unwrap_err().to_string();
+        assert!(error.contains("about 701 open files") && error.contains("ulimit -n"), "{error}");
+        let kafka = scenario("{kafka: {topic: {partitions: 5000}}}", "duration: 20s");
+        assert!(too_many_files(Some(4096), &kafka, true).is_err(), "its broker needs them");
+        assert!(too_many_files(Some(4096), &kafka, false).is_ok(), "it has them already");
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub struct Step<'a> {
     /// The same for where figures stand beside it: of a cell its label and the values of its matrix
     /// point.
     pub short: &'a str,
+    /// The cell that is measured, and its block; `None` between cells.
+    pub cell: Option<(&'a Cell, u32)>,
     /// Cells that are finished, of how many.
     pub done: usize,
     pub all: usize,

@@ -28,13 +28,21 @@ impl RunningStudy<'_, '_> {
         loop {
             self.windows += 1;
             let place = format!("{}-{block}-{}", cell.label, self.windows);
-            let measured = measure(&mut self.context(cell, block, self.windows, &place, broker));
-            let failed = |cause| StudyError::CellRun { label: cell.label.clone(), cause };
-            let (mut output, used) = measured.map_err(failed)?;
+            let journal = match cell.experiment {
+                Some(_) => None,
+                None => Some(self.folder.journal(&cell.record(block))?),
+            };
+            let context = self.context(cell, block, self.windows, &place, broker);
+            let measured = measure(&mut ExperimentContext { journal, ..context });
+            let (mut output, used) = measured.map_err(|cause| match cause {
+                CellRunError::Result(error) => StudyError::Result(error),
+                cause => StudyError::CellRun { label: cell.label.clone(), cause },
+            })?;
             match spoilt(&output.record) {
                 Some(why) if repeated.len() < most as usize && !self.interrupted() => {
                     let text = format!("{name}: spoilt by the harness ({why}), measured again");
-                    self.step_in_short(&text, &format!("{}, again", in_short(cell)));
+                    let short = format!("{}, again", in_short(cell));
+                    self.step_at(&text, &short, Some((cell, block)));
                     self.deleted(name, used);
                     repeated.push(why);
                 }

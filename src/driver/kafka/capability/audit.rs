@@ -12,6 +12,9 @@ use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
 use crate::driver::{Audit, Driver, DriverError, Subscriber};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +25,8 @@ const NAP: i32 = 100;
 /// How long partitions may be without a leader before they are given up, where that is waited for
 /// at all.
 const LEADERLESS: Duration = Duration::from_secs(30);
+/// How long one answer about all partitions may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before a question is asked again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one answer may take to who goes back.
@@ -54,32 +59,35 @@ pub fn read(
     let consumer = handle.consumer();
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
 
-    let mut trimmed = false;
+    let readable: Vec<u16> =
+        (0..partitions).filter(|partition| !lost_to_all.contains(partition)).collect();
+    // All partitions at once: asked one by one, thousands would take minutes.
+    let ask = |what: Offset| loop {
+        let left = clock.until(deadline_ns);
+        match offsets_of(consumer, topic, &readable, what, left.min(PATIENCE)) {
+            Err(_) if patient && !clock.until(deadline_ns).is_zero() => std::thread::sleep(PAUSE),
+            Err(_) if left.is_zero() => return Err(late()),
+            found => return found.map_err(|error| clients.lost(error)),
+        }
+    };
+    let (low, high) = (ask(Offset::Beginning)?, ask(Offset::End)?);
+    let before = |partition: u16| since.get(usize::from(partition)).copied().unwrap_or(0);
+    let trimmed = low.iter().any(|(partition, low)| *low > before(*partition));
+    let first = match from {
+        ReplayFrom::Beginning => {
+            let ours = |(partition, low): (u16, i64)| (partition, low.max(before(partition)));
+            low.into_iter().map(ours).collect()
+        }
+        // The first record stored at or after it; what has none answers with a negative number.
+        ReplayFrom::Time(ms) => ask(Offset::Offset(i64::try_from(ms).unwrap_or(i64::MAX)))?,
+    };
     // The end of each partition that is still to be read; `None` when it has been.
     let mut ends = vec![None; usize::from(partitions)];
     let mut begin = Vec::new();
-    for partition in (0..partitions).filter(|partition| !lost_to_all.contains(partition)) {
-        let left = clock.until(deadline_ns);
-        let patience = left.min(Duration::from_secs(30));
-        let failed = |error| if left.is_zero() { late() } else { clients.lost(error) };
-        let (low, high) = loop {
-            match consumer.fetch_watermarks(topic, partition.into(), patience) {
-                Err(_) if patient && !clock.until(deadline_ns).is_zero() => {
-                    std::thread::sleep(PAUSE)
-                }
-                found => break found.map_err(failed)?,
-            }
-        };
-        let since = since.get(usize::from(partition)).copied().unwrap_or(0);
-        trimmed |= low > since;
-        let first = match from {
-            ReplayFrom::Beginning => Some(low.max(since)),
-            ReplayFrom::Time(ms) => {
-                offset_at(consumer, topic, partition, ms, patience).map_err(failed)?
-            }
-        };
-        if let Some(first) = first.filter(|first| *first < high) {
-            ends[usize::from(partition)] = Some(high);
+    for (partition, high) in high {
+        let first = first.get(&partition).copied().filter(|first| (0..high).contains(first));
+        if let (Some(first), Some(end)) = (first, ends.get_mut(usize::from(partition))) {
+            *end = Some(high);
             begin.push((partition.into(), first));
         }
     }
@@ -171,22 +179,28 @@ fn leaderless(
     }
 }
 
-/// The first record stored at or after `ms`; `None` when there is none.
-fn offset_at(
+/// One offset of each partition, by a single question to each broker: its first, the one behind its
+/// last, or (a number) that of the first record stored at or after a moment.
+fn offsets_of(
     consumer: &BaseConsumer<KafkaContext>,
     topic: &str,
-    partition: u16,
-    ms: u64,
+    partitions: &[u16],
+    what: Offset,
     patience: Duration,
-) -> Result<Option<i64>, KafkaError> {
-    let asked = offsets(topic, [(partition.into(), i64::try_from(ms).unwrap_or(i64::MAX))]);
+) -> Result<BTreeMap<u16, i64>, KafkaError> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition_offset(topic, i32::from(*partition), what)?;
+    }
     let found = consumer.offsets_for_times(asked, patience)?;
-    // The end of the partition, where there is none, is a negative number.
-    Ok(found
-        .elements()
-        .first()
-        .and_then(|element| element.offset().to_raw())
-        .filter(|offset| *offset >= 0))
+    let answer = |element: &TopicPartitionListElem<'_>| -> Result<(u16, i64), KafkaError> {
+        element.error()?;
+        Ok((element.partition() as u16, element.offset().to_raw().unwrap_or(-1)))
+    };
+    found.elements().iter().map(answer).collect()
 }
 
 impl Replay for KafkaDriver {
@@ -199,12 +213,11 @@ impl Replay for KafkaDriver {
     fn rewind(&self, subscription: u16) -> Result<(), DriverError> {
         let (clients, topic) = (&self.clients, &self.target.name);
         let handle = clients.consumer(&clients.settings.member(&self.group(subscription)))?;
-        let oldest = |partition: u16| {
-            let marks = handle.consumer().fetch_watermarks(topic, partition.into(), ANSWER);
-            marks.map(|(low, _)| (partition.into(), low)).map_err(|error| clients.lost(error))
-        };
-        let oldest =
-            (0..self.cell.config.topic.partitions).map(oldest).collect::<Result<Vec<_>, _>>()?;
+        let partitions: Vec<u16> = (0..self.cell.config.topic.partitions).collect();
+        let consumer = handle.consumer();
+        let oldest = offsets_of(consumer, topic, &partitions, Offset::Beginning, ANSWER)
+            .map_err(|error| clients.lost(error))?;
+        let oldest = oldest.into_iter().map(|(partition, first)| (i32::from(partition), first));
         let committed = handle.consumer().commit(&offsets(topic, oldest), CommitMode::Sync);
         committed.map_err(|error| clients.lost(error))
     }

@@ -134,6 +134,7 @@ mod tests {
                 processing: "p".into(),
                 batch: 10,
                 outlives: false,
+                crowded: false,
                 pops_many: true,
             };
             Box::new(PopSubscriber::new(Connection::open(&endpoint).unwrap(), place))
@@ -171,6 +172,7 @@ mod tests {
             processing: "p".into(),
             batch: 10,
             outlives: false,
+            crowded: false,
             pops_many: true,
         };
         let lane = || -> Box<dyn RedisConsumer> {

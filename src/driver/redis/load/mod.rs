@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod copies;
+pub mod crowd;
 pub mod epoll;
 pub mod lists;
 pub mod merged;
@@ -34,13 +35,26 @@ pub struct ConsumerPlace {
     /// (the next call takes a late answer up), and begins with what whoever had its place before
     /// left unacknowledged.
     pub outlives: bool,
+    /// Whether its thread serves others too: then nothing that it does may wait.
+    pub crowded: bool,
     /// Whether the server knows LMPOP and BLMPOP.
     pub pops_many: bool,
 }
 
+/// For how long one in a crowd asks the server to wait for messages.
+const CROWDED_NS: u64 = 1_000_000_000;
+
 impl ConsumerPlace {
+    /// Until when the server is to wait for messages.
+    pub fn ask_until(&self, until_ns: u64) -> u64 {
+        if self.crowded { self.clock.now_ns() + CROWDED_NS } else { until_ns }
+    }
+
     /// How long to wait for an answer that the server should give by `until_ns`.
     pub fn patience(&self, until_ns: u64) -> u64 {
+        if self.crowded {
+            return self.clock.now_ns();
+        }
         let grace_ns = if self.outlives { ON_TIME_NS } else { GRACE_NS };
         until_ns.max(self.clock.now_ns()).saturating_add(grace_ns)
     }

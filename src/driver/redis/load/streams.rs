@@ -196,7 +196,7 @@ impl Subscriber for StreamSubscriber {
     ) -> Result<(), DriverError> {
         if !self.reading {
             self.collect_acks();
-            self.ask(until_ns);
+            self.ask(self.place.ask_until(until_ns));
         }
         self.answers(self.place.patience(until_ns), sink)
     }
@@ -238,6 +238,11 @@ impl StreamSubscriber {
         if let Some(entries) = self.connection.next(clock, patience_ns, walk)? {
             self.reading = false;
             self.catching_up &= entries > 0;
+            // One in a crowd is called again when its socket has something: it must have asked.
+            if self.place.crowded && entries == 0 {
+                self.ask(self.place.ask_until(patience_ns));
+                self.connection.write()?;
+            }
         }
         Ok(())
     }

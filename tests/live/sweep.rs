@@ -1,0 +1,50 @@
+//! Settings of systems that a run sweeps: each value reaches client or broker, and the other labels
+//! run once. `cargo test --test live sweep:: -- --ignored --test-threads 1`
+
+use crate::support::program::run;
+use brokerbench::result::{CellRecord, Summary};
+
+const SCENARIO: &str = "schema: 1\nname: sweep\nquestion: Which setting?\nsystems: \
+    {kafka: {}, redis-streams: {broker: {appendonly: 'yes'}}}\nload: {model: closed, \
+    warm-up: 1s, warm-up-limit: 2s, duration: 3s, broker-warm-up: 1s}\nmessage: {size: 100B}\n";
+
+fn points(summary: &Summary, label: &str) -> Vec<String> {
+    let cells = summary.cells.iter().filter(|cell| cell.label == label);
+    cells.map(|cell| cell.cell.clone()).collect()
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_swept_is_what_client_and_broker_say_that_they_have() {
+    let ended = run(
+        SCENARIO,
+        &[
+            "--sweep",
+            "systems.kafka.client.linger.ms=0,5",
+            "--sweep",
+            "systems.redis-streams.broker.appendfsync=always,no",
+        ],
+        &[],
+    );
+    let summary = ended.measured();
+    assert_eq!(points(&summary, "kafka"), ["client.linger.ms=0", "client.linger.ms=5"]);
+    let synced = ["broker.appendfsync=always", "broker.appendfsync=no"];
+    assert_eq!(points(&summary, "redis-streams"), synced);
+    for cell in &summary.cells {
+        let books = std::fs::read(ended.folder().join(&cell.files["accounting"])).unwrap();
+        let record: CellRecord = serde_json::from_slice(&books).unwrap();
+        let (key, value) = cell.cell.split_once('=').unwrap();
+        let told = match key.split_once('.').unwrap() {
+            ("client", key) => record.description.client_config.get(&format!("producer.{key}")),
+            (_, key) => record.description.broker_config.get(key),
+        };
+        let told = told.unwrap_or_else(|| panic!("{key}: {:#?}", record.description));
+        assert!(told.starts_with(value), "{key}: {told}");
+    }
+    let charts = std::fs::read_dir(ended.folder().join("charts")).unwrap().flatten();
+    let names: Vec<String> =
+        charts.map(|chart| chart.file_name().to_string_lossy().into_owned()).collect();
+    for chart in ["by-linger-ms.svg", "by-appendfsync.svg"] {
+        assert!(names.iter().any(|name| name == chart), "{names:?}");
+    }
+}
