@@ -20,7 +20,8 @@ pub struct UnitError {
     example: &'static str,
 }
 
-/// A span of time with nanosecond resolution. Text form: `250us`, `5ms`, `10s`, `3m`, `2h`.
+/// A span of time with nanosecond resolution. Text form: `250us`, `5ms`, `10s`, `3m`, `2h`, `1d`,
+/// and sums of these from the largest unit down: `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub u64);
 
@@ -35,11 +36,19 @@ pub struct Rate {
     micro_per_s: u64,
 }
 
-const SPAN: (&str, &str) = ("duration", "`250us`, `5ms`, `10s`, `3m` or `2h`");
+/// Bytes a second. Text form: `50MB/s`, `100KiB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteRate(pub u64);
+
+const SPAN: (&str, &str) = ("duration", "`250us`, `5ms`, `10s`, `3m`, `1h30m` or `1d`");
 const BYTES: (&str, &str) = ("size", "`100B`, `1KiB`, `16MiB` or `1MB`");
 const RATE: (&str, &str) = ("rate", "`500/s`, `10k/s` or `1.5M/s`");
+const BYTE_RATE: (&str, &str) = ("rate", "`50MB/s` or `100KiB/s`");
+/// What a rate in bytes ends with.
+const A_SECOND: &str = "/s";
 
 const SPAN_UNITS: &[(&str, u64)] = &[
+    ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),
@@ -101,11 +110,51 @@ impl Rate {
     }
 }
 
+impl ByteRate {
+    /// In messages of this mean size, in bytes; zero of such as have none.
+    pub fn in_messages_of(self, mean_bytes: f64) -> Rate {
+        Rate::from_f64(if mean_bytes > 0.0 { self.0 as f64 / mean_bytes } else { 0.0 })
+    }
+}
+
+fn of_number(c: char) -> bool {
+    c.is_ascii_digit() || c == '.' || c == '_'
+}
+
 /// Splits `12.5ms` into its number, as written, and its unit.
 fn split(text: &str) -> (&str, &str) {
-    let end =
-        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let end = text.find(|c: char| !of_number(c)).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
+}
+
+/// Adds up `1h30m`, whose units become smaller from part to part.
+fn parse_span(text: &str) -> Result<u64, UnitError> {
+    let (kind, example) = SPAN;
+    let fail = |problem: &str| UnitError {
+        kind,
+        found: text.to_owned(),
+        problem: problem.into(),
+        example,
+    };
+    let (mut rest, mut sum, mut before) = (text.trim(), 0u64, u64::MAX);
+    loop {
+        // A part ends where, behind its unit, another number begins.
+        let unit = rest.find(|c: char| !of_number(c)).unwrap_or(rest.len());
+        let end = rest[unit..].find(of_number).map_or(rest.len(), |next| unit + next);
+        let part = parse(rest[..end].trim_end(), SPAN, SPAN_UNITS)
+            .map_err(|error| UnitError { found: text.to_owned(), ..error })?;
+        let (_, name) = split(rest[..end].trim_end());
+        let scale =
+            SPAN_UNITS.iter().find(|(known, _)| *known == name).map_or(0, |(_, scale)| *scale);
+        if scale >= before {
+            return Err(fail("each unit stands once, from the largest down"));
+        }
+        sum = sum.checked_add(part).ok_or_else(|| fail("it is too large"))?;
+        if end == rest.len() {
+            return Ok(sum);
+        }
+        (rest, before) = (&rest[end..], scale);
+    }
 }
 
 /// Parses `text` against a table of units (scale in base units); exact for whole numbers.
@@ -152,7 +201,7 @@ fn print(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::
 impl FromStr for Span {
     type Err = UnitError;
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        parse(text, SPAN, SPAN_UNITS).map(Self)
+        parse_span(text).map(Self)
     }
 }
 impl FromStr for Bytes {
@@ -168,6 +217,17 @@ impl FromStr for Rate {
     }
 }
 
+impl FromStr for ByteRate {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (kind, example) = BYTE_RATE;
+        let fail = |problem: String| UnitError { kind, found: text.to_owned(), problem, example };
+        let bytes = text.trim().strip_suffix(A_SECOND);
+        let bytes = bytes.ok_or_else(|| fail("it does not end with `/s`".into()))?;
+        parse(bytes, BYTE_RATE, BYTE_UNITS).map(Self).map_err(|error| fail(error.problem))
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("0s") } else { print(f, self.0, SPAN_UNITS) }
@@ -176,6 +236,11 @@ impl fmt::Display for Span {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(f, self.0, BYTE_UNITS)
+    }
+}
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{A_SECOND}", Bytes(self.0))
     }
 }
 impl fmt::Display for Rate {
@@ -222,8 +287,8 @@ macro_rules! as_text {
 as_text!(
     Span,
     "Duration",
-    r"^[0-9][0-9_.]*\s*(ns|us|ms|s|m|h)$",
-    "A duration with its unit, such as 10s"
+    r"^([0-9][0-9_.]*\s*(ns|us|ms|s|m|h|d)\s*)+$",
+    "A duration with its unit, such as 10s or 1h30m"
 );
 as_text!(
     Bytes,
@@ -236,6 +301,12 @@ as_text!(
     "Rate",
     r"^[0-9][0-9_.]*\s*(|k|M)/s$",
     "Messages a second with the unit, such as 10k/s"
+);
+as_text!(
+    ByteRate,
+    "ByteRate",
+    r"^[0-9][0-9_.]*\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)/s$",
+    "Bytes a second with the unit, such as 50MB/s"
 );
 
 #[cfg(test)]
@@ -251,6 +322,42 @@ mod tests {
         assert_eq!("1GB".parse(), Ok(Bytes(1_000_000_000)));
         assert_eq!("10k/s".parse(), Ok(Rate::per_second(10_000)));
         assert_eq!("1.5M/s".parse(), Ok(Rate::per_second(1_500_000)));
+        assert_eq!("0.5/s".parse::<Rate>().map(Rate::micro_per_s), Ok(500_000));
+        assert_eq!("50MB/s".parse(), Ok(ByteRate(50_000_000)));
+    }
+
+    #[test]
+    fn spans_are_sums_from_the_largest_unit_down() {
+        for (text, seconds) in [
+            ("1h30m", 5400),
+            ("90m", 5400),
+            ("1d", 86_400),
+            ("1d 12h", 129_600),
+            ("1h30m15s", 5415),
+            ("1.5h", 5400),
+        ] {
+            assert_eq!(text.parse(), Ok(Span::from_secs(seconds)), "{text}");
+        }
+        assert_eq!("1s500ms".parse(), Ok(Span::from_millis(1500)));
+        for bad in ["30m1h", "5s5s", "1h30", "h30m", "1h30x", "1h.m", "999999d1h"] {
+            let error = bad.parse::<Span>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{bad}` is not a duration")), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rate_in_bytes_is_one_of_messages_once_their_size_is_known() {
+        let rate = |text: &str, bytes: f64| {
+            text.parse::<ByteRate>().unwrap().in_messages_of(bytes).to_string()
+        };
+        assert_eq!(rate("50MB/s", 100.0), "500k/s");
+        assert_eq!(rate("50MB/s", 1024.0), "48828.125/s");
+        assert_eq!(rate("1KiB/s", 2048.0), "0.5/s");
+        assert_eq!(rate("1KiB/s", 0.0), "0/s");
+        for bad in ["50MB", "50/s", "50 Mb/s", "MB/s"] {
+            let error = bad.parse::<ByteRate>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{bad}` is not a rate")), "{error}");
+        }
     }
 
     #[test]
@@ -297,6 +404,13 @@ mod tests {
             prop_assert_eq!(Span(ns).to_string().parse(), Ok(Span(ns)));
             prop_assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
             prop_assert_eq!(Rate::per_second(rate).to_string().parse(), Ok(Rate::per_second(rate)));
+            prop_assert_eq!(ByteRate(bytes).to_string().parse(), Ok(ByteRate(bytes)));
+        }
+
+        #[test]
+        fn parts_of_a_span_add_up(days in 0u64..100, hours in 0u64..100, millis in 0u64..100_000) {
+            let sum = ((days * 24 + hours) * 3_600_000 + millis) * 1_000_000;
+            prop_assert_eq!(format!("{days}d{hours}h{millis}ms").parse(), Ok(Span(sum)));
         }
 
         #[test]
@@ -304,6 +418,7 @@ mod tests {
             let _ = text.parse::<Span>();
             let _ = text.parse::<Bytes>();
             let _ = text.parse::<Rate>();
+            let _ = text.parse::<ByteRate>();
         }
     }
 }
