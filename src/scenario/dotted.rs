@@ -3,12 +3,14 @@
 use super::load::Load;
 use itertools::Itertools;
 
-/// The keys of a load as a reader would write them: a rate that a run finds has no number here.
+/// The keys of a load as a reader would write them: a rate that a run finds has no number here,
+/// and one in bytes is not in messages.
 pub fn load_keys(load: &Load) -> Vec<(String, String)> {
     let mut keys = flat("load", load);
-    if let Some(half) = load.half_of {
+    let half = load.half_of.map(|half| half.name().to_owned());
+    if let Some(written) = half.or_else(|| Some(load.bytes_per_s?.to_string())) {
         let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
-        rates.for_each(|(_, value)| *value = half.name().to_owned());
+        rates.for_each(|(_, value)| value.clone_from(&written));
     }
     keys
 }

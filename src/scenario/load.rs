@@ -8,7 +8,7 @@ use super::best_of::Setting;
 use super::cell::Cell;
 use super::experiment::{Capacity, Experiment};
 use crate::model::Point;
-use crate::units::{Bytes, Rate, Span};
+use crate::units::{ByteRate, Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ macro_rules! load_keys {
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub(super) struct LoadKeys {
             pub model: Model,
-            /// Messages a second over all producers; open model only. `half-capacity` is found when
+            /// Messages a second over all producers, or bytes a second such as `50MB/s`, which are
+            /// so many messages of the mean size; open model only. `half-capacity` is found when
             /// the scenario runs: half of the highest fixed rate that the slowest system sustains,
             /// the same for all; `own-half-capacity` is half of each system's own. Plain load only.
             #[serde(default)]
@@ -45,6 +46,9 @@ macro_rules! load_keys {
             /// The rate is half of a capacity; `rate` is `None` until a run has found it.
             #[serde(skip)]
             pub half_of: Option<HalfOf>,
+            /// The rate as it was written, where that is in bytes.
+            #[serde(skip)]
+            pub bytes_per_s: Option<ByteRate>,
             /// To choose from by what they carry; empty where there is nothing to choose.
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub best_of: Vec<Setting>,
@@ -53,7 +57,8 @@ macro_rules! load_keys {
 
         impl Load {
             fn new(model: Model, rate: Option<Rate>) -> Self {
-                Self { model, rate, half_of: None, best_of: Vec::new(), $($key: $default,)+ }
+                let (half_of, bytes_per_s, best_of) = (None, None, Vec::new());
+                Self { model, rate, half_of, bytes_per_s, best_of, $($key: $default,)+ }
             }
         }
 
@@ -70,6 +75,7 @@ macro_rules! load_keys {
                     model: self.model,
                     rate: self.rate.and_then(RateKey::fixed),
                     half_of: self.rate.and_then(RateKey::half_of),
+                    bytes_per_s: self.rate.and_then(RateKey::bytes_per_s),
                     best_of: self.best_of.clone(),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
@@ -242,6 +248,7 @@ const WITHIN: f64 = 0.2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RateKey {
     Fixed(Rate),
+    Bytes(ByteRate),
     Half(HalfOf),
 }
 
@@ -253,11 +260,18 @@ impl RateKey {
     fn half_of(self) -> Option<HalfOf> {
         if let Self::Half(of) = self { Some(of) } else { None }
     }
+
+    fn bytes_per_s(self) -> Option<ByteRate> {
+        if let Self::Bytes(rate) = self { Some(rate) } else { None }
+    }
 }
 
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        if text.trim_end().ends_with("B/s") {
+            return text.parse().map(Self::Bytes).map_err(D::Error::custom);
+        }
         let half = HalfOf::ALL.into_iter().find(|half| half.name() == text);
         match (text.parse(), half) {
             (Ok(rate), _) => Ok(Self::Fixed(rate)),
@@ -275,8 +289,9 @@ impl<'de> Deserialize<'de> for RateKey {
 /// Of an optional one.
 pub(super) fn rate_key(generator: &mut SchemaGenerator) -> Schema {
     let rate = generator.subschema_for::<Rate>();
+    let bytes = generator.subschema_for::<ByteRate>();
     let words = HalfOf::ALL.map(HalfOf::name);
-    json_schema!({ "anyOf": [{ "anyOf": [rate, { "enum": words }] }, { "type": "null" }] })
+    json_schema!({ "anyOf": [{ "anyOf": [rate, bytes, { "enum": words }] }, { "type": "null" }] })
 }
 
 impl Cell {
@@ -374,6 +389,31 @@ mod tests {
         assert!(error.contains("`half` is not a rate") && error.contains(meant), "{error}");
         let error = refused("load: {model: open, rate: 5}\n");
         assert!(error.contains("the unit is missing") && !error.contains("half"), "{error}");
+    }
+
+    #[test]
+    fn a_rate_in_bytes_offers_equal_bytes_at_each_size() {
+        let swept =
+            "load: {model: open, rate: 50MB/s}\nmatrix: {message.size: [100B, 1KiB, 10KiB]}\n";
+        let found = scenario(swept).unwrap();
+        for cell in found.cells() {
+            let bytes = cell.load.rate.unwrap().per_s() * cell.message.size.0 as f64;
+            assert!((bytes / 50e6 - 1.0).abs() < 1e-9, "{}: {bytes}", cell.point);
+        }
+        let row = found.resolved().iter().find(|row| row.key == "load.rate").unwrap();
+        assert_eq!((row.value.as_str(), row.origin.as_str()), ("50MB/s", "file"));
+        let listed =
+            scenario("load: {model: open}\nmatrix: {load.rate: [1MB/s, 2MB/s]}\n").unwrap();
+        assert_eq!(listed.cells()[2].point, "load.rate=2MB/s");
+        for (load, words) in [
+            ("{model: closed, rate: 1MB/s}", "takes no rate"),
+            ("{model: open, rate: 0B/s}", "sends nothing"),
+            ("{model: open, rate: 5 XB/s}", "unknown unit `XB`"),
+            ("{model: open, rate: 900GB/s}", "no generator on one machine"),
+        ] {
+            let error = refused(&format!("load: {load}\n"));
+            assert!(error.contains("load.rate") && error.contains(words), "{load}: {error}");
+        }
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn cells_at(
     let base = head(source, point, &file, overrides)?;
     let experiment = experiment_of(point)?;
     let faults = fault_check::resolved(&file.faults)?;
-    let load = match (&file.load, &experiment) {
+    let mut load = match (&file.load, &experiment) {
         (Some(keys), _) => keys.resolved(!faults.is_empty()),
         (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
         (None, None) => {
@@ -195,6 +195,9 @@ fn cells_at(
         }
     };
     let message = Message::of(&file.message);
+    if let Some(bytes) = load.bytes_per_s {
+        load.rate = Some(bytes.in_messages_of(message.size.0 as f64));
+    }
     check::half_of(&load, experiment.as_ref())?;
     let plain = experiment.is_none() && faults.is_empty();
     best_of::check(&load, base.primary, plain, axes.iter().map(|axis| axis.key))?;

@@ -60,7 +60,8 @@ pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
     "bootstrap.* metadata.broker.list client.dns.lookup",
     "security.* sasl.* ssl.* ssl_* enable.ssl* https.* oauthbearer* enable.sasl*",
     "plugin.*",
-    "group.* client.id compression.* statistics.* enable.auto.* auto.offset.* log* debug",
+    "group.id group.protocol.type compression.type compression.codec",
+    "statistics.* enable.auto.* auto.offset.* log* debug",
 ];
 
 /// librdkafka takes a topic's setting with this before its name, too: refused under one name and
