@@ -5,6 +5,24 @@ use super::check::{Check, check, refuse};
 use super::load::Load;
 use super::system::{ConsumeMode, SystemConfig};
 use crate::model::{Codec, System};
+use crate::yaml::Problem;
+
+/// Kafka's `group.protocol: consumer` tells a member nothing as long as it gets no partition: nobody
+/// could tell that it has joined.
+pub(super) fn surplus_members(label: &str, config: &SystemConfig, load: &Load) -> Check {
+    const KEY: &str = "group.protocol";
+    let new = config.client.get(KEY).is_some_and(|name| name == "consumer");
+    let (consumers, partitions) = (load.consumers, config.topic.partitions);
+    if !new || consumers <= partitions {
+        return Ok(());
+    }
+    let what = format!(
+        "a consumer without a partition never hears from its group, and {consumers} share \
+         {partitions}"
+    );
+    let remedy = "raise `topic.partitions`, or lower `load.consumers`";
+    Err(Problem::new(["systems", label, "client", KEY], what, remedy))
+}
 
 /// A share group is read by a client of our own, which can less than librdkafka.
 pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Message) -> Check {
@@ -29,4 +47,25 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
         "no client library has share groups here yet, and the harness's own {because}"
     );
     refuse(&key, what, "write `group`, or leave the other out")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{Overrides, from_text};
+
+    #[test]
+    fn both_protocols_of_groups_stand_side_by_side_and_nobody_waits_for_ever() {
+        let with = |load: &str| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: {{kafka: {{}}, kafka-848: {{system: \
+                 kafka, client: {{group.protocol: consumer, group.instance.id: a, client.id: b}}}}}}\n\
+                 load: {{model: open, rate: 1k/s, {load}}}\n"
+            );
+            from_text("t.yaml", &text, &Overrides::default()).map_err(|error| error.to_string())
+        };
+        assert_eq!(with("consumers: 1").unwrap().cells().len(), 2);
+        let error = with("consumers: 2").unwrap_err();
+        assert!(error.contains("group.protocol") && error.contains("2 share 1"), "{error}");
+        assert!(error.contains("raise `topic.partitions`"), "{error}");
+    }
 }

@@ -212,6 +212,7 @@ fn cells_at(
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
+        consume_check::surplus_members(label, config, &load)?;
         check::library(label, config, &load, experiment.as_ref())?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;

@@ -92,9 +92,14 @@ impl KafkaDriver {
     }
 
     /// Joins the group of `subscription` with these clients.
-    fn join(&self, clients: &Clients, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+    fn join(
+        &self,
+        clients: &Clients,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<KafkaSubscriber, DriverError> {
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
-        KafkaSubscriber::join(clients, &self.target.name, &group, batch)
+        KafkaSubscriber::join(clients, &self.target.name, (&group, consumer), batch)
     }
 
     /// Whether consumers are members of a share group. A reflector knows none: there the cost of
@@ -176,9 +181,13 @@ impl Driver for KafkaDriver {
         Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.target.name)?))
     }
 
-    fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn subscriber(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         if !self.shares() {
-            return Ok(Box::new(self.join(&self.clients, subscription)?));
+            return Ok(Box::new(self.join(&self.clients, subscription, consumer)?));
         }
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
         let topic = &self.target.name;
@@ -248,11 +257,11 @@ impl Driver for KafkaDriver {
     fn counted(
         &self,
         subscription: u16,
-        _: u16,
+        consumer: u16,
     ) -> Result<WatchedSubscriber<Requests>, DriverError> {
         self.usual("count requests")?;
         let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
-        Ok(self.join(&clients, subscription)?.watched())
+        Ok(self.join(&clients, subscription, consumer)?.watched())
     }
 
     fn stalled(&self, _: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {

@@ -16,6 +16,9 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 
+/// Who a static member of a group is.
+const INSTANCE: &str = "group.instance.id";
+
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";
 
@@ -63,10 +66,21 @@ impl ClientSettings {
         Ok(Self { acks, producer, consumer, asked, access, patient, spins })
     }
 
-    /// A member of `group`.
+    /// A client of `group`, none of its static members.
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer.clone();
         config.set("group.id", group);
+        config.remove(INSTANCE);
+        config
+    }
+
+    /// Number `consumer` of `group`: that is part of the identity of a static member, since two of
+    /// one identity would shut each other out, and one that comes back is to be known again.
+    pub fn numbered_member(&self, group: &str, consumer: u16) -> ClientConfig {
+        let mut config = self.member(group);
+        if let Some(instance) = self.consumer.get(INSTANCE) {
+            config.set(INSTANCE, format!("{instance}-{consumer}"));
+        }
         config
     }
 
@@ -359,6 +373,27 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn whom_quotas_know_and_the_level_are_told() {
+        let effective = settings(&[("client.id", "orders"), ("compression.level", "3")]).unwrap();
+        let effective = effective.effective();
+        assert_eq!(effective["producer.client.id"], "orders");
+        assert_eq!(effective["consumer.client.id"], "orders");
+        assert_eq!(effective["producer.compression.level"], "3");
+    }
+
+    #[test]
+    fn static_members_of_a_group_differ_and_readers_are_none() {
+        let settings = settings(&[(INSTANCE, "orders"), ("group.protocol", "consumer")]).unwrap();
+        for (consumer, name) in [(0, "orders-0"), (3, "orders-3")] {
+            let member = settings.numbered_member("g", consumer);
+            assert_eq!((member.get(INSTANCE), member.get("group.id")), (Some(name), Some("g")));
+        }
+        assert_eq!(settings.member("g").get(INSTANCE), None);
+        assert_eq!(settings.reader("g").get(INSTANCE), None);
+        assert_eq!(settings.effective()["consumer.group.protocol"], "consumer");
     }
 
     #[test]

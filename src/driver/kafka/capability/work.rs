@@ -85,11 +85,11 @@ impl<'a> KafkaWork<'a> {
 }
 
 impl WorkQueue for KafkaWork<'_> {
-    fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
+    fn worker(&self, number: u16) -> Result<Box<dyn Worker>, DriverError> {
         let WorkPlace { driver, dead, group, terms, .. } = &self.0;
         let KafkaDriver { cell, target, clients, .. } = driver;
-        let member =
-            GroupMember::join(clients, &target.name, group, cell.config.consume.batch, JOIN)?;
+        let (topic, batch) = (&target.name, cell.config.consume.batch);
+        let member = GroupMember::join(clients, topic, (group, number), batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
             member,
             letters: KafkaPublisher::connect(clients, dead, 1)?,

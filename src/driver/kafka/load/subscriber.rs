@@ -44,17 +44,17 @@ pub struct GroupMember {
 }
 
 impl GroupMember {
-    /// Joins `group` and returns when the group has given the new member its share of the topic,
-    /// which may be nothing when there are more members than partitions.
+    /// Joins a group as one of its consumers and returns when the group has given the new member
+    /// its share of the topic, which may be nothing when there are more members than partitions.
     pub fn join(
         clients: &Clients,
         topic: &str,
-        group: &str,
+        (group, consumer): (&str, u16),
         batch: u32,
         limit: Duration,
     ) -> Result<Self, DriverError> {
         let Clients { settings, log, members, clock } = clients;
-        let handle = clients.consumer(&settings.member(group))?;
+        let handle = clients.consumer(&settings.numbered_member(group, consumer))?;
         let consumer = handle.consumer();
         consumer.context().handle.get_or_init(|| Arc::downgrade(&handle));
         consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
@@ -188,7 +188,7 @@ impl KafkaSubscriber {
     pub fn join(
         clients: &Clients,
         topic: &str,
-        group: &str,
+        group: (&str, u16),
         batch: u32,
     ) -> Result<Self, DriverError> {
         let member = Some(GroupMember::join(clients, topic, group, batch, JOIN)?);
