@@ -284,6 +284,8 @@ macro_rules! as_text {
         }
     };
 }
+pub(crate) use as_text;
+
 as_text!(
     Span,
     "Duration",
