@@ -56,7 +56,7 @@ pub fn output(
         &telemetry,
         start_ns,
         window,
-        cell.message.size.0,
+        cell.message.mean_bytes(),
         u64::from(load.subscriptions),
     );
     let evidence =

@@ -79,7 +79,10 @@ fn backlog(cell: &Cell) -> u64 {
     match cell.load.subscriptions {
         // Nobody could ever catch up.
         0 => u64::MAX,
-        _ => (cell.load.backlog.0 / cell.message.size.0.max(1)).max(u64::from(cell.load.in_flight)),
+        _ => {
+            let waiting = (cell.load.backlog.0 as f64 / cell.message.mean_bytes()) as u64;
+            waiting.max(u64::from(cell.load.in_flight))
+        }
     }
 }
 

@@ -82,5 +82,8 @@ pub fn bodies(cell: &Cell, seed: u64) -> Result<Bodies, BodyError> {
         (PayloadKind::Random, _) => BodyKind::Random,
         (PayloadKind::Mixed, ratio) => BodyKind::Mixed { ratio: ratio.unwrap_or(1.0) },
     };
-    Bodies::generate(kind, cell.message.size.0 as usize, seed)
+    match &cell.message.mix {
+        Some(sizes) => Bodies::mixed(kind, sizes, seed),
+        None => Bodies::generate(kind, cell.message.size.0 as usize, seed),
+    }
 }

@@ -55,13 +55,13 @@ impl Totals {
         self.held_ns += other.held_ns;
     }
 
-    /// One row a second; messages are of `bytes` each.
+    /// One row a second; messages are of so many bytes on the average.
     pub fn rows(
         &self,
         telemetry: &Telemetry,
         start_ns: u64,
         window: Option<(u64, u64)>,
-        bytes: u64,
+        mean_bytes: f64,
         subscriptions: u64,
     ) -> Vec<WindowRow> {
         let first = (start_ns / SECOND_NS) as usize;
@@ -70,6 +70,7 @@ impl Totals {
             .map(|t| t.len())
             .max()
             .unwrap_or(0);
+        let bytes = |messages: u64| (messages as f64 * mean_bytes).round() as u64;
         let (mut answered, mut consumed) = (0, 0);
         (first..last)
             .map(|second| {
@@ -91,10 +92,10 @@ impl Totals {
                     sent_messages: self.sent.get(second),
                     acked_messages: self.acked.get(second),
                     consumed_messages: self.consumed.get(second),
-                    offered_bytes: offered.map(|messages| messages * bytes),
-                    sent_bytes: self.sent.get(second) * bytes,
-                    acked_bytes: self.acked.get(second) * bytes,
-                    consumed_bytes: self.consumed.get(second) * bytes,
+                    offered_bytes: offered.map(bytes),
+                    sent_bytes: bytes(self.sent.get(second)),
+                    acked_bytes: bytes(self.acked.get(second)),
+                    consumed_bytes: bytes(self.consumed.get(second)),
                     backlog_messages: (answered * subscriptions).saturating_sub(consumed),
                     publish_p50_ns: publish.map(|s| s.p50_ns),
                     publish_p99_ns: publish.map(|s| s.p99_ns),

@@ -9,6 +9,7 @@ use super::file::MessageKeys;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
+use crate::payload::Sizes;
 use crate::result::{CellId, CellRecord};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -47,7 +48,11 @@ pub struct Cell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Message {
+    /// Of the largest, where there are several sizes.
     pub size: Bytes,
+    /// Where there are several sizes; they are written as the one.
+    #[serde(skip)]
+    pub mix: Option<Sizes>,
     pub payload: PayloadKind,
     /// zstd ratio that a `mixed` payload must reach, within 10 %; checked when the payload is made.
     pub compressibility: Option<f64>,
@@ -74,8 +79,10 @@ impl Default for Message {
 impl Message {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(keys: &MessageKeys) -> Self {
+        let size = keys.size.as_ref().map_or(Bytes(1024), Sizes::largest);
         Self {
-            size: keys.size.unwrap_or(Bytes(1024)),
+            size,
+            mix: keys.size.clone().filter(|sizes| sizes.only().is_none()),
             payload: keys.payload.unwrap_or(PayloadKind::Text),
             compressibility: keys.compressibility,
             codec: keys.codec.unwrap_or(Codec::None),
@@ -84,8 +91,21 @@ impl Message {
 
     /// Random bytes, as they are.
     pub const fn random(size: u64) -> Self {
-        let payload = PayloadKind::Random;
-        Self { size: Bytes(size), payload, compressibility: None, codec: Codec::None }
+        let (size, payload) = (Bytes(size), PayloadKind::Random);
+        Self { size, mix: None, payload, compressibility: None, codec: Codec::None }
+    }
+
+    pub fn smallest(&self) -> Bytes {
+        self.mix.as_ref().map_or(self.size, Sizes::smallest)
+    }
+
+    pub fn mean_bytes(&self) -> f64 {
+        self.mix.as_ref().map_or(self.size.0 as f64, Sizes::mean)
+    }
+
+    /// As a file has them: `1KiB`, `100B to 10KiB`.
+    pub fn sizes(&self) -> String {
+        self.mix.as_ref().map_or_else(|| self.size.to_string(), Sizes::to_string)
     }
 }
 
@@ -119,7 +139,7 @@ impl Cell {
                 block,
             },
             subscriptions: self.load.subscriptions,
-            message_bytes: self.message.size.0,
+            message_bytes: self.message.mean_bytes().round() as u64,
             ..CellRecord::empty()
         }
     }

@@ -4,7 +4,7 @@
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing
 //! is changed here.
 
-use super::cell::{Cell, Message, PayloadKind};
+use super::cell::Cell;
 use super::experiment::Experiment;
 use super::file::File;
 use super::load::{Load, Model, Pacer};
@@ -16,13 +16,7 @@ use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
-/// The whole envelope, and the one without the planned time:
-/// no smaller message can be accounted for.
-const ENVELOPE: u64 = 44;
-const COMPACT_ENVELOPE: u64 = 12;
-const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
 const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
-const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
 /// Each producer and each consumer is a thread.
@@ -205,44 +199,6 @@ pub(super) fn half_of(load: &Load, experiment: Option<&Experiment>) -> Check {
     let what =
         format!("only plain load finds its rate, not the experiment `{}`", experiment.kind());
     refuse("load.rate", what, "write a rate such as `10k/s`")
-}
-
-pub(super) fn message(message: &Message, load: &Load) -> Check {
-    let (size, key) = (message.size, "message.size");
-    let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
-    check(size.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
-    let what = format_args!(
-        "messages below {ENVELOPE} bytes carry no planned time, and so have no latency"
-    );
-    let remedy = format!("write {ENVELOPE}B or more, or use `load.model: closed`");
-    check(size.0 >= ENVELOPE || load.model != Model::Open, key, what, &remedy)?;
-    let what = format_args!(
-        "plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder"
-    );
-    check(size <= LARGEST_MESSAGE, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
-    let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
-    let many = load.in_flight;
-    let what = format_args!(
-        "{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}"
-    );
-    let remedy = "lower `load.in-flight`, `load.producers` or `message.size`";
-    check(held <= u128::from(LARGEST_IN_FLIGHT.0), key, what, remedy)?;
-    let key = "message.compressibility";
-    match (message.payload, message.compressibility) {
-        (PayloadKind::Mixed, None) => refuse(
-            key,
-            "payload `mixed` needs the ratio to reach",
-            "add `compressibility: 2.0` (a zstd ratio)",
-        ),
-        (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
-            refuse(key, "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
-        }
-        (PayloadKind::Text | PayloadKind::Random, Some(_)) => {
-            let remedy = "add `payload: mixed`, or remove `compressibility`";
-            refuse(key, "only payload `mixed` is made to a ratio", remedy)
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What needs the system and its load together.

@@ -1,5 +1,6 @@
 //! Resolved types as dotted keys and values, for `explain`, manifests and the matrix.
 
+use super::cell::Message;
 use super::load::Load;
 use itertools::Itertools;
 
@@ -12,6 +13,14 @@ pub fn load_keys(load: &Load) -> Vec<(String, String)> {
         let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
         rates.for_each(|(_, value)| value.clone_from(&written));
     }
+    keys
+}
+
+/// Likewise those of a message: several sizes are one value.
+pub fn message_keys(message: &Message) -> Vec<(String, String)> {
+    let mut keys = flat("message", message);
+    let sizes = keys.iter_mut().filter(|(key, _)| key == "message.size");
+    sizes.for_each(|(_, value)| *value = message.sizes());
     keys
 }
 

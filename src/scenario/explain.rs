@@ -89,7 +89,7 @@ impl Scenario {
         Estimate {
             cells: self.cells.len() as u64 * blocks,
             messages: in_all(messages_of),
-            bytes: in_all(|cell| messages_of(cell)?.checked_mul(cell.message.size.0)),
+            bytes: in_all(|cell| Some(bytes_of(cell, messages_of(cell)?))),
             duration: sum([Span(measuring), Span(warming), self.searching()]),
         }
     }
@@ -209,8 +209,8 @@ impl Scenario {
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }
-            let waiting = cell.load.backlog.0 / cell.message.size.0.max(1);
-            let work = cell.load.work.secs_f64() * waiting as f64 / f64::from(cell.load.consumers);
+            let waiting = cell.load.backlog.0 as f64 / cell.message.mean_bytes();
+            let work = cell.load.work.secs_f64() * waiting / f64::from(cell.load.consumers);
             if cell.load.model == Model::Closed && work > cell.load.drain.secs_f64() {
                 warn(format!(
                     "at {} the backlog of {} is work for {work:.0} s, \
@@ -235,7 +235,8 @@ impl Scenario {
                     "{}: Kafka refuses messages above about 1 MB unless \
                      `topic.config.max.message.bytes` and `client.message.max.bytes` allow them; \
                      this scenario has {}",
-                    cell.label, cell.message.size
+                    cell.label,
+                    cell.message.sizes()
                 ));
             }
         }
@@ -245,7 +246,7 @@ impl Scenario {
             .filter(|cell| cell.config.system.has_key("maxlen") && under_load(cell))
         {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
-            let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
+            let kept = entries.map(|entries| Bytes(bytes_of(cell, entries)));
             if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
                 let kept = kept.map_or_else(
                     || "everything".into(),
@@ -386,6 +387,10 @@ impl Scenario {
 
 fn sum(spans: impl IntoIterator<Item = Span>) -> Span {
     Span(spans.into_iter().fold(0, |sum: u64, span| sum.saturating_add(span.nanos())))
+}
+
+fn bytes_of(cell: &Cell, messages: u64) -> u64 {
+    (messages as f64 * cell.message.mean_bytes()).round() as u64
 }
 
 /// Messages of one cell, warm-up included; `None` where the load or an experiment decides.

@@ -10,6 +10,7 @@ use super::fault::FaultKeys;
 use super::load::LoadKeys;
 use super::system::{ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
+use crate::payload::Sizes;
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -183,8 +184,9 @@ pub(super) struct ConsumeKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct MessageKeys {
-    /// Size of the whole message as the broker stores it, envelope included, uncompressed.
-    pub size: Option<Bytes>,
+    /// Size of the whole message as the broker stores it, envelope included, uncompressed. Of
+    /// several sizes a range such as `100B to 10KiB`, or shares such as `90% 1KiB + 10% 100KiB`.
+    pub size: Option<Sizes>,
     pub payload: Option<PayloadKind>,
     /// zstd ratio that a `mixed` payload reaches.
     pub compressibility: Option<f64>,

@@ -1,7 +1,7 @@
 //! The matrix of a scenario: its axes, the tree of each point, and the name of a point.
 
 use super::cell::Message;
-use super::dotted::{flat, load_keys};
+use super::dotted::{load_keys, message_keys};
 use super::load::Load;
 use crate::model::Point;
 use crate::yaml::{Problem, Value, YamlNode, segments};
@@ -75,7 +75,7 @@ pub fn points(tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<YamlNode> {
 
 /// `load.rate=1k/s,message.size=100B`, each value in its normal form.
 pub fn point_name(axes: &[MatrixAxis<'_>], load: &Load, message: &Message) -> String {
-    let values = load_keys(load).into_iter().chain(flat("message", message)).collect::<Vec<_>>();
+    let values = load_keys(load).into_iter().chain(message_keys(message)).collect::<Vec<_>>();
     let value = |key: &str| {
         values.iter().find(|(known, _)| known == key).map_or("none", |(_, value)| value.as_str())
     };

@@ -2,10 +2,10 @@
 //!
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
-//! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
-//! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`fault`] is
-//! what may go wrong and when it does, [`threshold`] is the grammar of thresholds. Nothing here
-//! talks to a broker.
+//! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`], [`check`] and those beside
+//! it refuse what cannot be run and tell what a system has no way to do, [`explain`] says what will.
+//! [`fault`] is what may go wrong and when it does, [`threshold`] is the grammar of thresholds.
+//! Nothing here talks to a broker.
 
 mod best_of;
 mod cell;
@@ -22,6 +22,7 @@ mod file;
 mod layers;
 mod load;
 mod matrix;
+mod message_check;
 mod resolve;
 mod settings;
 mod source;

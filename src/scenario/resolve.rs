@@ -7,7 +7,7 @@ use super::check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys};
+use super::dotted::{flat, load_keys, message_keys};
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -15,6 +15,7 @@ use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
+use super::message_check;
 use super::settings;
 use super::source;
 use super::system::SystemConfig;
@@ -196,7 +197,7 @@ fn cells_at(
     };
     let message = Message::of(&file.message);
     if let Some(bytes) = load.bytes_per_s {
-        load.rate = Some(bytes.in_messages_of(message.size.0 as f64));
+        load.rate = Some(bytes.in_messages_of(message.mean_bytes()));
     }
     check::half_of(&load, experiment.as_ref())?;
     let plain = experiment.is_none() && faults.is_empty();
@@ -205,8 +206,9 @@ fn cells_at(
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {
         check::load(load)?;
-        check::message(&message, load)?;
+        message_check::message(&message, load)?;
     }
+    message_check::of_plain_load(&message, experiment.as_ref())?;
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
@@ -376,7 +378,7 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
         // What was written is shown, even where it changes nothing.
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
         rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
-        rows.extend(flat("message", &cell.message));
+        rows.extend(message_keys(&cell.message));
         let faults = cell.faults.iter().enumerate();
         rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
     }
