@@ -253,12 +253,8 @@ mod tests {
         for sequence in 0..20 {
             let envelope = Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1 };
             let payload = bodies.stamped(&envelope);
-            let outgoing = crate::driver::Outgoing {
-                slot: sequence as u32,
-                connection: 0,
-                partition: 0,
-                payload,
-            };
+            let outgoing =
+                crate::driver::Outgoing { slot: sequence as u32, payload, ..Default::default() };
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);

@@ -95,7 +95,10 @@ pub fn output(
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
         held_by_consumers,
-        observations: overtaken(load, totals, &counted).into_iter().collect(),
+        observations: overtaken(load, totals, &counted)
+            .into_iter()
+            .chain(hottest_partition(cell, books))
+            .collect(),
         faults,
         unpromised: cannot_promise(&cell.config, cell.guarantee).map(str::to_owned),
         examples: books.examples(),
@@ -330,6 +333,22 @@ fn held_by_consumers(load: &Load, totals: &Totals, window: Window) -> Option<f64
     let (from, to) = window.filter(|_| load.model == Model::Closed && load.subscriptions > 0)?;
     let whole = (to.saturating_sub(from) * u64::from(load.producers)).max(1) as f64;
     Some((totals.held_ns as f64 / whole).min(1.0))
+}
+
+/// Keys decide where messages go: what the partition with most of them got.
+fn hottest_partition(cell: &Cell, books: &Books) -> Option<Observation> {
+    cell.message.key?;
+    let partitions = usize::from(cell.config.partitions().max(1));
+    let mut sent = vec![0; partitions];
+    for ((_, lane), produced) in &books.produced {
+        sent[usize::from(*lane) % partitions] += produced.sent;
+    }
+    let total: u64 = sent.iter().sum();
+    let (hottest, most) = sent.iter().enumerate().max_by_key(|(_, sent)| **sent)?;
+    let share = *most as f64 / total.max(1) as f64;
+    let even = 100.0 / partitions as f64;
+    let text = format!("number {hottest} of {partitions}; each would have {even:.1} % if even");
+    Some(Observation::measured(metric::HOTTEST_PARTITION, "", share, total).with_text(text))
 }
 
 /// Order within each consumer is in the books; whether consumers that share keep it together is

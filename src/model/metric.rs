@@ -231,6 +231,8 @@ registry! {
         CRASH_TAKEOVER "crash.takeover" Nanoseconds Geometric Lower
             "until another has all that the dead one had in hand";
         OVERTAKEN "overtaken" Messages Mean Lower "done after a later message of the same sequence";
+        HOTTEST_PARTITION "hottest_partition" Share Mean Neutral
+            "of all messages, those in the partition, stream or list with most, where keys decide";
         SPEED_UP "speed_up" Times Geometric Higher
             "goodput against one consumer with the same work, where that one was what limited";
         CAPACITY_LOW "capacity.low" MessagesPerSecond Geometric Higher

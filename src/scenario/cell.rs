@@ -6,6 +6,7 @@
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::file::MessageKeys;
+use super::keyed::Keys;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
@@ -53,6 +54,9 @@ pub struct Message {
     /// Where there are several sizes; they are written as the one.
     #[serde(skip)]
     pub mix: Option<Sizes>,
+    /// `None`: messages have no keys, and partitions are filled in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Keys>,
     pub payload: PayloadKind,
     /// zstd ratio that a `mixed` payload must reach, within 10 %; checked when the payload is made.
     pub compressibility: Option<f64>,
@@ -83,6 +87,7 @@ impl Message {
         Self {
             size,
             mix: keys.size.clone().filter(|sizes| sizes.only().is_none()),
+            key: keys.key,
             payload: keys.payload.unwrap_or(PayloadKind::Text),
             compressibility: keys.compressibility,
             codec: keys.codec.unwrap_or(Codec::None),
@@ -92,7 +97,8 @@ impl Message {
     /// Random bytes, as they are.
     pub const fn random(size: u64) -> Self {
         let (size, payload) = (Bytes(size), PayloadKind::Random);
-        Self { size, mix: None, payload, compressibility: None, codec: Codec::None }
+        let (mix, key, compressibility) = (None, None, None);
+        Self { size, mix, key, payload, compressibility, codec: Codec::None }
     }
 
     pub fn smallest(&self) -> Bytes {

@@ -7,6 +7,7 @@
 use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
+use super::keyed::Keys;
 use super::load::LoadKeys;
 use super::system::{ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
@@ -187,6 +188,9 @@ pub(super) struct MessageKeys {
     /// Size of the whole message as the broker stores it, envelope included, uncompressed. Of
     /// several sizes a range such as `100B to 10KiB`, or shares such as `90% 1KiB + 10% 100KiB`.
     pub size: Option<Sizes>,
+    /// Each message has one of these keys, such as `{count: 10000, skew: 0.99}`: it decides the
+    /// partition, in Kafka by the client's own partitioner. Plain load only.
+    pub key: Option<Keys>,
     pub payload: Option<PayloadKind>,
     /// zstd ratio that a `mixed` payload reaches.
     pub compressibility: Option<f64>,

@@ -3,6 +3,7 @@
 use super::cell::{Message, PayloadKind};
 use super::check::{Check, check, refuse};
 use super::experiment::Experiment;
+use super::keyed::keys;
 use super::load::{Load, Model};
 use crate::payload::ROUND;
 use crate::units::Bytes;
@@ -18,6 +19,7 @@ const LARGEST_ROUNDS: Bytes = Bytes(1 << 30);
 
 pub(super) fn message(message: &Message, load: &Load) -> Check {
     sizes(message, load)?;
+    keys(message)?;
     payload(message)
 }
 
@@ -80,7 +82,8 @@ pub(super) fn of_plain_load(message: &Message, experiment: Option<&Experiment>) 
         return Ok(());
     };
     let what = format!("only plain load has it, not the experiment `{}`", experiment.kind());
-    check(message.mix.is_none(), "message.size", what, "write a single size, such as `1KiB`")
+    check(message.mix.is_none(), "message.size", &what, "write a single size, such as `1KiB`")?;
+    check(message.key.is_none(), "message.key", what, "remove it")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::file::{ClaimId, File, SCHEMA, Settings};
+use super::keyed;
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
@@ -213,6 +214,7 @@ fn cells_at(
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
         codec_check::check(label, config, message.codec, plain)?;
+        keyed::fits(label, config, &message)?;
         consume_check::mode(label, config, &load, &message)?;
         consume_check::surplus_members(label, config, &load)?;
         check::library(label, config, &load, experiment.as_ref())?;

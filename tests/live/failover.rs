@@ -80,8 +80,13 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
             let Some(slot) = free[connection as usize].pop() else { break };
             payload[..4].copy_from_slice(&sent.to_le_bytes());
             let partition = (sent / 2 % u32::from(cell.config.partitions())) as u16;
-            let message =
-                Outgoing { slot, connection: connection as u16, partition, payload: &payload };
+            let message = Outgoing {
+                slot,
+                connection: connection as u16,
+                partition,
+                payload: &payload,
+                ..Outgoing::default()
+            };
             if publisher.submit(message).unwrap() == Submitted::Full {
                 free[connection as usize].push(slot);
                 break;

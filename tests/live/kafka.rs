@@ -66,7 +66,13 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
             payload[..8].copy_from_slice(&sent.to_be_bytes());
             let (connection, partition) = lane(sent, cell);
             let taken = publisher
-                .submit(Outgoing { slot, connection, partition, payload: &payload })
+                .submit(Outgoing {
+                    slot,
+                    connection,
+                    partition,
+                    payload: &payload,
+                    ..Outgoing::default()
+                })
                 .unwrap();
             assert_eq!(taken, Submitted::Taken, "the in-flight limit binds first");
             sent += 1;
@@ -160,9 +166,7 @@ fn a_closed_consumer_has_committed() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions = Vec::new();
     for slot in 0..10 {
-        publisher
-            .submit(Outgoing { slot, connection: 0, partition: 0, payload: &[slot as u8] })
-            .unwrap();
+        publisher.submit(Outgoing { slot, payload: &[slot as u8], ..Outgoing::default() }).unwrap();
     }
     while completions.len() < 10 {
         publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();

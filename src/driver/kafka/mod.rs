@@ -12,6 +12,7 @@ mod clients;
 mod driver;
 mod load;
 mod settings;
+mod survival;
 #[cfg(test)]
 mod tests;
 

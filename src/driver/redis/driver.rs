@@ -235,9 +235,9 @@ impl RedisDriver {
         for partition in 0..self.keys.len() as u16 {
             publisher.submit(Outgoing {
                 slot: partition.into(),
-                connection: 0,
                 partition,
                 payload: b"brokerbench probe",
+                ..Outgoing::default()
             })?;
         }
         publisher.flush()?;

@@ -116,8 +116,7 @@ impl KafkaLarge {
 
     /// Returns once the message is acknowledged.
     fn send(&mut self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        let submitted =
-            self.publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload });
+        let submitted = self.publisher.submit(Outgoing { slot: 0, payload, ..Outgoing::default() });
         let checked = match submitted.map_err(|error| LargeRefusal::by(&error))? {
             Submitted::Full => Some("QueueFull".to_owned()),
             // Nothing failed before: after a failure there is another client.

@@ -175,7 +175,7 @@ impl KafkaWorker {
                 self.to_dead_letter.pop_front();
                 continue;
             };
-            let message = Outgoing { slot: self.slots, connection: 0, partition: 0, payload };
+            let message = Outgoing { slot: self.slots, payload, ..Outgoing::default() };
             if self.letters.submit(message)? == Submitted::Full {
                 break;
             }

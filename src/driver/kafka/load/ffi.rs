@@ -5,10 +5,12 @@
 //! `send`; draining delivery reports ourselves lets the pacing thread serve them without a second
 //! thread; reading records by the batch halves the CPU of `BaseConsumer::poll`. Everything here is
 //! reached through three safe types: [`ProducerHandle`] (send), [`ConsumerHandle`] (where
-//! partitions pour into) and [`Reader`] (take from it). Nothing else belongs here.
+//! partitions pour into) and [`Reader`] (take from it), and [`partition_of`]. Nothing else
+//! belongs here.
 #![allow(unsafe_code)]
 
 use super::client_log::KafkaContext;
+use super::waker::Waker;
 use crate::clock::Clock;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
@@ -18,36 +20,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaRespErr;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
-
-/// Wakes the pacing thread when reports came in. Rung by librdkafka's threads, heard by one thread.
-#[derive(Default)]
-pub struct Waker {
-    rung: AtomicBool,
-    sleeper: OnceLock<Thread>,
-}
-
-impl Waker {
-    /// Names the thread to wake. The first one stays: a publisher is used by one thread.
-    pub fn listen(&self) {
-        self.sleeper.get_or_init(std::thread::current);
-    }
-
-    /// Whether it rang since the last call.
-    pub fn heard(&self) -> bool {
-        // The load keeps the common case, nothing there, free of a locked instruction.
-        self.rung.load(Ordering::Relaxed) && self.rung.swap(false, Ordering::Acquire)
-    }
-
-    fn ring(&self) {
-        self.rung.store(true, Ordering::Release);
-        if let Some(sleeper) = self.sleeper.get() {
-            sleeper.unpark();
-        }
-    }
-}
+use std::sync::Arc;
 
 /// Called by librdkafka, with the queue's lock held, when its queue turns from empty to not empty.
 unsafe extern "C" fn ring(_: *mut sys::rd_kafka_t, waker: *mut c_void) {
@@ -123,11 +96,19 @@ impl ProducerHandle {
         &self.waker
     }
 
-    /// Copies `payload` into the library's queue for `partition`; never blocks.
-    pub fn send(&self, partition: u16, payload: &[u8], slot: u32) -> Result<(), RDKafkaErrorCode> {
-        // SAFETY: MSG_F_COPY makes the library copy the payload before it returns; it has no key;
-        // the opaque is a number that nobody dereferences. `last_error` is thread-local and set by
-        // the call before.
+    /// Copies `key` and `payload` into the library's queue for `partition`; never blocks.
+    pub fn send(
+        &self,
+        partition: u16,
+        key: &[u8],
+        payload: &[u8],
+        slot: u32,
+    ) -> Result<(), RDKafkaErrorCode> {
+        // A null key is none, and an empty one would be a key.
+        let start = if key.is_empty() { ptr::null() } else { key.as_ptr() };
+        // SAFETY: the library copies a key, and by MSG_F_COPY the payload, before it returns; the
+        // opaque is a number that nobody dereferences. `last_error` is thread-local and set by the
+        // call before.
         unsafe {
             let refused = sys::rd_kafka_produce(
                 self.topic.as_ptr(),
@@ -135,8 +116,8 @@ impl ProducerHandle {
                 sys::RD_KAFKA_MSG_F_COPY,
                 payload.as_ptr().cast_mut().cast(),
                 payload.len(),
-                ptr::null(),
-                0,
+                start.cast(),
+                key.len(),
                 ptr::without_provenance_mut(slot as usize),
             );
             if refused == 0 { Ok(()) } else { Err(sys::rd_kafka_last_error().into()) }
@@ -374,6 +355,19 @@ impl Drop for Reader {
     }
 }
 
+/// To which of so many partitions the library's partitioner of this name sends a key. Those that
+/// choose at random for messages without one are the same for a key as their namesakes.
+pub fn partition_of(partitioner: &str, key: &[u8], partitions: u16) -> u16 {
+    let chosen = match partitioner {
+        "murmur2" | "murmur2_random" => sys::rd_kafka_msg_partitioner_murmur2,
+        "fnv1a" | "fnv1a_random" => sys::rd_kafka_msg_partitioner_fnv1a,
+        _ => sys::rd_kafka_msg_partitioner_consistent,
+    };
+    let (count, none) = (i32::from(partitions.max(1)), ptr::null_mut());
+    // SAFETY: these three read `key.len()` bytes of the key and look at nothing else.
+    unsafe { chosen(ptr::null(), key.as_ptr().cast(), key.len(), count, none, none) as u16 }
+}
+
 /// Lets the groups of a client's own mock cluster form at once;
 /// the mock waits three seconds otherwise.
 pub fn hasten_mock_groups(client: &Client<KafkaContext>) {
@@ -385,3 +379,6 @@ pub fn hasten_mock_groups(client: &Client<KafkaContext>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

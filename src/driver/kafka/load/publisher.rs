@@ -1,7 +1,7 @@
 //! Kafka's producer side: hands messages to librdkafka and takes its delivery reports,
 //! on one thread.
 //!
-//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker)
+//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::waker::Waker)
 //! when the first report of a batch is there, which ends a sleep in [`Publisher::wait`] and
 //! otherwise costs one flag. A second thread for polling would take a core from the broker and pass
 //! every report through one more queue. `acked` is read when the library yields a batch of reports,
@@ -105,7 +105,8 @@ impl KafkaPublisher {
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         let (handle, _) = &self.handles[usize::from(message.connection)];
-        match handle.send(message.partition, message.payload, message.slot) {
+        let Outgoing { slot, partition, key, payload, .. } = message;
+        match handle.send(partition, key, payload, slot) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.
