@@ -91,6 +91,9 @@ impl Rate {
     pub const fn per_second(messages: u64) -> Self {
         Self { micro_per_s: messages * 1_000_000 }
     }
+    pub const fn from_micro(micro_per_s: u64) -> Self {
+        Self { micro_per_s }
+    }
     /// From a measured rate; below one message in a million seconds it is zero.
     pub fn from_f64(per_second: f64) -> Self {
         Self { micro_per_s: (per_second.max(0.0) * 1e6).round() as u64 }

@@ -17,7 +17,7 @@ use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
 const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
-const FASTEST: Rate = Rate::per_second(20_000_000);
+pub(super) const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;

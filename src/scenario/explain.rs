@@ -11,9 +11,10 @@ use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
 use crate::result::{Origin, ScenarioInfo};
+use crate::schedule::Stage;
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::{HALVES, SEEN_AFTER, chance_of};
-use crate::units::{Bytes, Span};
+use crate::units::{Bytes, Rate, Span};
 use indexmap::IndexSet;
 use itertools::Itertools;
 use std::fmt::Write;
@@ -156,7 +157,8 @@ impl Scenario {
         // With fewer blocks no verdict on speed is given anyway.
         let judged = cell.experiment.is_none() && self.blocks as usize >= LEAST_BLOCKS;
         let quantile = self.primary.quantile().filter(|_| judged)?;
-        let rate = cell.load.rate.filter(|_| cell.load.messages.is_none())?;
+        let whole = cell.load.messages.is_none() && cell.load.stages.is_empty();
+        let rate = cell.load.rate.filter(|_| whole)?;
         // Of all blocks together; each must show the quantile.
         let blocks = f64::from(self.blocks);
         let needed = (quantile.samples_to_decide() as f64 / blocks).ceil();
@@ -186,7 +188,8 @@ impl Scenario {
     /// Where it cannot be told whether a system was steady.
     fn too_short_to_be_steady(&self, cell: &Cell) -> Option<String> {
         let load = &cell.load;
-        let judged = cell.experiment.is_none() && cell.faults.is_empty() && load.messages.is_none();
+        let plain = cell.experiment.is_none() && cell.faults.is_empty();
+        let judged = plain && load.messages.is_none() && load.stages.is_empty();
         let spans = [
             ("load.warm-up-limit", load.warm_up_limit, SEEN_AFTER),
             ("load.duration", load.duration, Span::from_secs(HALVES as u64)),
@@ -401,11 +404,15 @@ fn messages_of(cell: &Cell) -> Option<u64> {
     if cell.cannot().is_some() {
         return Some(0);
     }
-    let seconds = load.warm_up.secs_f64() + load.duration.secs_f64();
+    let window = |rate: Rate| match &load.stages[..] {
+        [] => rate.per_s() * load.duration.secs_f64(),
+        stages => stages.iter().map(Stage::messages).sum(),
+    };
+    let all = |rate: Rate| rate.per_s() * load.warm_up.secs_f64() + window(rate);
     match (load.messages, load.model, load.rate) {
         _ if cell.experiment.is_some() => None,
         (Some(messages), _, _) => Some(messages),
-        (None, Model::Open, Some(rate)) => Some((rate.per_s() * seconds).round() as u64),
+        (None, Model::Open, Some(rate)) => Some(all(rate).round() as u64),
         _ => None,
     }
 }

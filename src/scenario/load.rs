@@ -7,7 +7,9 @@
 use super::best_of::Setting;
 use super::cell::Cell;
 use super::experiment::{Capacity, Experiment};
+use super::stages::{StageKeys, unfold};
 use crate::model::Point;
+use crate::schedule::Stage;
 use crate::units::{ByteRate, Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
@@ -29,6 +31,12 @@ macro_rules! load_keys {
             #[serde(default)]
             #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
+            /// Open model, plain load: the measured window as steps such as `{rate: 10k/s, for:
+            /// 30s}` and ramps such as `{from: 1k/s, to: 10k/s, for: 1m}`, on one set of
+            /// connections. In place of `duration`; `rate` is then that of the warm-up, by default
+            /// the first one of the stages.
+            #[serde(default)]
+            pub stages: Vec<StageKeys>,
             /// Closed model, plain load: settings of the generator, each of which every label is
             /// tried at before the first block; it is measured at the one that carried most.
             #[serde(default)]
@@ -49,6 +57,9 @@ macro_rules! load_keys {
             /// The rate as it was written, where that is in bytes.
             #[serde(skip)]
             pub bytes_per_s: Option<ByteRate>,
+            /// Of the measured window, each measured for itself; empty where it has one rate.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub stages: Vec<Stage>,
             /// To choose from by what they carry; empty where there is nothing to choose.
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub best_of: Vec<Setting>,
@@ -57,8 +68,9 @@ macro_rules! load_keys {
 
         impl Load {
             fn new(model: Model, rate: Option<Rate>) -> Self {
-                let (half_of, bytes_per_s, best_of) = (None, None, Vec::new());
-                Self { model, rate, half_of, bytes_per_s, best_of, $($key: $default,)+ }
+                let (half_of, bytes_per_s) = (None, None);
+                let (stages, best_of) = (Vec::new(), Vec::new());
+                Self { model, rate, half_of, bytes_per_s, stages, best_of, $($key: $default,)+ }
             }
         }
 
@@ -66,7 +78,8 @@ macro_rules! load_keys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
                 let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
-                Self { model: Model::Open, rate, best_of: Vec::new(), $($key: None,)+ }
+                let (model, stages, best_of) = (Model::Open, Vec::new(), Vec::new());
+                Self { model, rate, stages, best_of, $($key: None,)+ }
             }
 
             /// What is written, and of `defaults` what is not.
@@ -76,6 +89,7 @@ macro_rules! load_keys {
                     rate: self.rate.and_then(RateKey::fixed),
                     half_of: self.rate.and_then(RateKey::half_of),
                     bytes_per_s: self.rate.and_then(RateKey::bytes_per_s),
+                    stages: unfold(&self.stages, self.rate.and_then(RateKey::fixed)),
                     best_of: self.best_of.clone(),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
@@ -171,7 +185,12 @@ impl LoadKeys {
             defaults.floor = false;
             defaults.broker_warm_up = Span(0);
         }
-        self.over(defaults)
+        let mut load = self.over(defaults);
+        if let Some(first) = load.stages.first() {
+            load.rate = load.rate.or(Some(first.from));
+            load.duration = Span(load.stages.iter().map(|stage| stage.length.nanos()).sum());
+        }
+        load
     }
 }
 
@@ -253,7 +272,7 @@ pub(super) enum RateKey {
 }
 
 impl RateKey {
-    fn fixed(self) -> Option<Rate> {
+    pub fn fixed(self) -> Option<Rate> {
         if let Self::Fixed(rate) = self { Some(rate) } else { None }
     }
 

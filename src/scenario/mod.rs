@@ -27,6 +27,7 @@ mod message_check;
 mod resolve;
 mod settings;
 mod source;
+mod stages;
 mod system;
 mod threshold;
 

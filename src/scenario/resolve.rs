@@ -19,6 +19,7 @@ use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::message_check;
 use super::settings;
 use super::source;
+use super::stages;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
@@ -185,6 +186,7 @@ fn cells_at(
     let base = head(source, point, &file, overrides)?;
     let experiment = experiment_of(point)?;
     let faults = fault_check::resolved(&file.faults)?;
+    file.load.iter().try_for_each(stages::keys)?;
     let mut load = match (&file.load, &experiment) {
         (Some(keys), _) => keys.resolved(!faults.is_empty()),
         (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
@@ -201,6 +203,7 @@ fn cells_at(
         load.rate = Some(bytes.in_messages_of(message.mean_bytes()));
     }
     check::half_of(&load, experiment.as_ref())?;
+    stages::plain(&load, experiment.as_ref(), !faults.is_empty())?;
     let plain = experiment.is_none() && faults.is_empty();
     best_of::check(&load, base.primary, plain, axes.iter().map(|axis| axis.key))?;
     let loads: Vec<Load> =

@@ -58,6 +58,7 @@ pub fn warm(
     warming.load.warm_up_limit = Span(1);
     warming.load.duration = length;
     warming.load.messages = None;
+    warming.load.stages.clear();
     warming.load.audit = false;
     warming.faults.clear();
     // One reader warms the paths that many will take; many at a rate would only pile up.
