@@ -14,8 +14,8 @@ use std::sync::mpsc::Receiver;
 /// What the coordinator gathers while the load runs.
 pub struct Telemetry {
     harvests: Receiver<Harvest>,
-    /// Merged histograms by (second, timer, warm-up).
-    merged: BTreeMap<(u64, Latency, bool), Histogram<u64>>,
+    /// Merged histograms by (second, timer, part of the load).
+    merged: BTreeMap<(u64, Latency, usize), Histogram<u64>>,
     /// Measured values that were beyond the histograms' range.
     pub saturated: u64,
     pub health: Health,
@@ -53,10 +53,10 @@ impl Telemetry {
     /// Takes in everything that has been handed over. Never waits.
     pub fn absorb(&mut self) {
         while let Ok(mut harvest) = self.harvests.try_recv() {
-            if !harvest.warm_up {
+            if harvest.part > 0 {
                 self.saturated += harvest.saturated;
             }
-            let key = (harvest.second, harvest.timer, harvest.warm_up);
+            let key = (harvest.second, harvest.timer, harvest.part);
             // Compact: the range of what was recorded, not the ten minutes that could have been.
             let highest = harvest.histogram.max().max(2);
             let merged = self.merged.entry(key).or_insert_with(|| compact(highest));
@@ -69,7 +69,12 @@ impl Telemetry {
 
     /// The measured values of one timer, over all seconds.
     pub fn measured(&self, timer: Latency) -> Histogram<u64> {
-        self.merge(|key| key.1 == timer && !key.2)
+        self.merge(|key| key.1 == timer && key.2 > 0)
+    }
+
+    /// Those of one part of the load.
+    pub fn measured_in(&self, timer: Latency, part: usize) -> Histogram<u64> {
+        self.merge(|key| key.1 == timer && key.2 == part)
     }
 
     /// One second of a timer, warm-up or not.
@@ -90,9 +95,11 @@ impl Telemetry {
 
     /// Everything, in order of time, for `latency.hlog`.
     pub fn intervals(&mut self) -> Vec<Interval> {
-        let interval = |((second, metric, warm_up), histogram)| Interval {
+        type Key = (u64, Latency, usize);
+        let interval = |((second, metric, part), histogram): (Key, Histogram<u64>)| Interval {
             metric,
-            warm_up,
+            warm_up: part == 0,
+            stage: part.saturating_sub(1),
             start_ns: second * SECOND_NS,
             length_ns: SECOND_NS,
             histogram,
@@ -100,7 +107,7 @@ impl Telemetry {
         std::mem::take(&mut self.merged).into_iter().map(interval).collect()
     }
 
-    fn merge(&self, wanted: impl Fn(&(u64, Latency, bool)) -> bool) -> Histogram<u64> {
+    fn merge(&self, wanted: impl Fn(&(u64, Latency, usize)) -> bool) -> Histogram<u64> {
         let mut all = compact(2);
         for (_, histogram) in self.merged.iter().filter(|(key, _)| wanted(key)) {
             let _ = all.add(histogram);
@@ -130,8 +137,8 @@ mod tests {
         for base in [1_000, 2_000] {
             let mut recorder = LatencyRecorder::new(out.clone());
             recorder.tick(3 * SECOND_NS);
-            (0..100).for_each(|i| recorder.record(Latency::Publish, false, base + i));
-            recorder.record(Latency::Publish, true, 9_000_000);
+            (0..100).for_each(|i| recorder.record(Latency::Publish, 1, base + i));
+            recorder.record(Latency::Publish, 0, 9_000_000);
             recorder.harvest();
         }
         telemetry.absorb();

@@ -218,11 +218,7 @@ impl Consumer<'_> {
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-            self.recorder.record(
-                Latency::EndToEnd,
-                control.is_warm_up(envelope.planned_ns),
-                latency,
-            );
+            self.recorder.record(Latency::EndToEnd, control.part(envelope.planned_ns), latency);
         }
     }
 }

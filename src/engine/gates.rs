@@ -42,6 +42,8 @@ pub struct Evidence {
     /// Whether faults were planned: then an outage is what was asked for, and what came of it has
     /// figures of its own.
     pub faults: bool,
+    /// Whether the rate changes in the window: then it cannot be steady.
+    pub staged: bool,
 }
 
 /// The generator's own lag may be this share of the value it is part of.
@@ -179,7 +181,9 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
         found,
         "0 of each by the deadline",
     ));
-    gates.push((steady(e), CellOutcome::Unsteady));
+    if !e.staged {
+        gates.push((steady(e), CellOutcome::Unsteady));
+    }
     gates
 }
 
@@ -275,6 +279,7 @@ mod tests {
             arrived: 100,
             failures: BTreeMap::new(),
             faults: false,
+            staged: false,
         }
     }
 
@@ -306,6 +311,16 @@ mod tests {
         let words = "medians of the warm-up's end 300, of the window's halves 500 and 500 µs";
         assert_eq!(steady(&fell), (Some(false), words.into()));
         assert_eq!(judge(&fell).1, CellOutcome::Unsteady);
+    }
+
+    #[test]
+    fn a_rate_that_changes_is_not_held_to_be_steady() {
+        let mut seconds = evidence().seconds;
+        seconds[3].p50_ns *= 9;
+        seconds[2].p50_ns *= 9;
+        let drifts = Evidence { seconds, ..evidence() };
+        assert_eq!(judge(&drifts).1, CellOutcome::Unsteady);
+        assert_eq!(judge(&Evidence { staged: true, ..drifts }).1, CellOutcome::Ok);
     }
 
     #[test]

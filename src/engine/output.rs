@@ -18,7 +18,7 @@ use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
-    Resources, WindowRow,
+    Resources, StageRecord, WindowRow,
 };
 use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
 use crate::stats::SETTLED_OVER;
@@ -94,6 +94,7 @@ pub fn output(
         window_consumed: totals.window_consumed,
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
+        stages: stages(load, window, &collected, &telemetry),
         held_by_consumers,
         observations: overtaken(load, totals, &counted)
             .into_iter()
@@ -242,6 +243,36 @@ fn load_end(load: &Load, start_ns: u64, window: Window, now_ns: u64) -> u64 {
     }
 }
 
+/// The stages of the window as far as it went.
+fn stages(
+    load: &Load,
+    window: Window,
+    collected: &Collected,
+    telemetry: &Telemetry,
+) -> Vec<StageRecord> {
+    let Collected { totals, deadlines, .. } = collected;
+    let (mut start_ns, last_ns) = window.unwrap_or_default();
+    let mut records = Vec::new();
+    for (stage, part) in load.stages.iter().zip(2..) {
+        let end_ns = (start_ns + stage.length.nanos()).min(last_ns);
+        if end_ns <= start_ns {
+            break;
+        }
+        let planned = within(&totals.offered, start_ns / SECOND_NS, end_ns / SECOND_NS);
+        let delivers = load.subscriptions > 0;
+        records.push(StageRecord {
+            from_per_s: stage.from.per_s(),
+            to_per_s: stage.to.per_s(),
+            start_ns,
+            end_ns,
+            planned,
+            censored: deadlines.censored_in((part, end_ns), planned, telemetry, delivers),
+        });
+        start_ns = end_ns;
+    }
+    records
+}
+
 fn evidence(
     cell: &Cell,
     collected: &Collected,
@@ -305,6 +336,7 @@ fn evidence(
         arrived,
         failures: collected.failures.clone(),
         faults: !cell.faults.is_empty(),
+        staged: !cell.load.stages.is_empty(),
     }
 }
 

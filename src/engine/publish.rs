@@ -6,7 +6,7 @@
 //! goes out whenever a slot is free. One thread owns all of it, so there is no lock and no queue
 //! between a stamp and its histogram.
 
-use super::control::{Context, Control};
+use super::control::{AHEAD_NS, Context, Control};
 use super::sender::{Pending, SendBook, Sender, TICK_NS, sharpen_timer};
 use super::thread_cpu::ThreadCpu;
 use super::totals::Totals;
@@ -112,6 +112,10 @@ pub fn produce(
     let seed = cell.seed.wrapping_add(u64::from(of.block.saturating_sub(1)));
     let schedule = match (load.model, load.rate) {
         (Model::Open, Some(rate)) => Some(match load.arrivals {
+            arrivals if !load.stages.is_empty() => {
+                let seed = (arrivals == Arrivals::Poisson).then_some(seed);
+                Schedule::staged(rate, &load.stages, producer, load.producers, seed)
+            }
             Arrivals::Constant => Schedule::constant(rate, producer, load.producers),
             Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, seed),
         }),
@@ -146,12 +150,20 @@ impl Producer<'_> {
         let mut due = self.start_ns + schedule.due_ns();
         let mut planned = 0;
         let mut given_up = false;
+        let mut awaits_window = !cell.load.stages.is_empty();
         loop {
+            if awaits_window && let Some((window_ns, _)) = control.window() {
+                schedule.begin_stages(window_ns.saturating_sub(self.start_ns));
+                due = self.start_ns + schedule.due_ns();
+                awaits_window = false;
+            }
             let stop_at = control.stop_sending_at();
             let mut now = clock.now_ns();
+            // What the window may still move must not go out before it is known.
+            let known = if awaits_window { stop_at.min(now + AHEAD_NS / 2) } else { stop_at };
             self.notes.tick(now);
             let mut burst = 0;
-            while due <= now && due < stop_at && !self.complete(planned) && burst < batch {
+            while due <= now && due < known && !self.complete(planned) && burst < batch {
                 if !self.sender.send(due, &mut self.notes)? {
                     self.notes.blocked_until_ns = clock.now_ns();
                     break;
@@ -292,14 +304,10 @@ impl<'a> Notes<'a> {
     /// Records how long an answer took.
     #[inline]
     fn time(&mut self, pending: &Pending, at_ns: u64) {
-        let warm_up = self.control.is_warm_up(pending.planned_ns);
-        self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
+        let part = self.control.part(pending.planned_ns);
+        self.recorder.record(Latency::Service, part, at_ns.saturating_sub(pending.sent_ns));
         if self.report.totals.planned.is_some() {
-            self.recorder.record(
-                Latency::Publish,
-                warm_up,
-                at_ns.saturating_sub(pending.planned_ns),
-            );
+            self.recorder.record(Latency::Publish, part, at_ns.saturating_sub(pending.planned_ns));
         }
     }
 
@@ -330,7 +338,7 @@ impl SendBook for Notes<'_> {
             totals.offered.add(planned_ns, 1);
             totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
-            self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
+            self.recorder.record(Latency::ScheduleLag, self.control.part(planned_ns), lag);
             if planned_ns <= self.blocked_until_ns {
                 totals.backpressured += 1;
             } else if in_window {

@@ -203,6 +203,14 @@ impl StoredCell {
         hlog::merged(&files::read_within(&path, files::LARGEST_LOG)?, &path)
     }
 
+    /// Likewise of each stage of the window, counted from 1.
+    pub fn stage_histograms(
+        &self,
+    ) -> Result<BTreeMap<(usize, Latency), Histogram<u64>>, ResultError> {
+        let path = self.dir.join("latency.hlog");
+        hlog::merged_stages(&files::read_within(&path, files::LARGEST_LOG)?, &path)
+    }
+
     /// The same with the censored, as if each had ended when nobody waited any longer: it did not
     /// before.
     pub fn whole_histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {

@@ -4,8 +4,8 @@
 //! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values
 //! are nanoseconds, time stamps seconds since the run's epoch with the wall-clock of that epoch as
 //! base time, the tag is the metric's name, `warm-up.` in front of what was recorded before the
-//! window. The third column is the interval's maximum in milliseconds: Java's writer divides by
-//! 1,000,000 by convention, and no reader uses it.
+//! window, and `stage-2.` where the window has stages. The third column is the interval's maximum in
+//! milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
 
 use super::error::ResultError;
 use super::raw::Interval;
@@ -22,6 +22,9 @@ use std::path::Path;
 use std::time::Duration;
 
 const WARM_UP: &str = "warm-up.";
+const STAGE: &str = "stage-";
+/// As many as a scenario may have: each has histograms of its own.
+const MOST_STAGES: usize = 100;
 
 pub fn encode(
     intervals: &[Interval],
@@ -46,10 +49,14 @@ pub fn encode(
         .map_err(ResultError::io(path, "write"))?;
     // Java's reader stops at the first time stamp beyond its range, so they must not go back.
     let mut ordered: Vec<&Interval> = intervals.iter().collect();
-    ordered.sort_by_key(|interval| (interval.start_ns, interval.metric, interval.warm_up));
+    ordered.sort_by_key(|one| (one.start_ns, one.metric, one.warm_up, one.stage));
     for interval in ordered {
-        let tag =
-            format!("{}{}", if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
+        let name = interval.metric.name();
+        let tag = match interval.stage {
+            _ if interval.warm_up => format!("{WARM_UP}{name}"),
+            0 => name.to_owned(),
+            stage => format!("{STAGE}{stage}.{name}"),
+        };
         let (start, length) =
             (Duration::from_nanos(interval.start_ns), Duration::from_nanos(interval.length_ns));
         writer
@@ -60,12 +67,42 @@ pub fn encode(
 }
 
 /// The histograms of the measured window, merged per metric. Lines of other tags are ignored.
-///
+pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+    merged_by(log, path, |_, metric| Some(metric))
+}
+
+/// Those of each stage of the window, counted from 1; none where it has no stages.
+pub fn merged_stages(
+    log: &[u8],
+    path: &Path,
+) -> Result<BTreeMap<(usize, Latency), Histogram<u64>>, ResultError> {
+    merged_by(log, path, |stage, metric| Some((stage?, metric)))
+}
+
+/// The stage, if the window has any, and the metric of a line by its tag; `None` of other tags.
+fn tagged(tag: &[u8]) -> Option<(Option<usize>, Latency)> {
+    let tag = str::from_utf8(tag).ok()?;
+    let (stage, name) = match tag.strip_prefix(STAGE) {
+        None => (None, tag),
+        Some(rest) => {
+            let (number, name) = rest.split_once('.')?;
+            let number = number.parse().ok().filter(|number| (1..=MOST_STAGES).contains(number));
+            (Some(number?), name)
+        }
+    };
+    let metric = Latency::ALL.into_iter().find(|metric| name == metric.name())?;
+    Some((stage, metric))
+}
+
 /// The log may come from anywhere, so this is not the library's reader of logs, which looks through
 /// the whole rest of the file for each line: here a line costs its length, and a histogram what
 /// [`decode`] allows.
-pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
-    let mut merged: BTreeMap<Latency, Histogram<u64>> = BTreeMap::new();
+fn merged_by<K: Ord + Copy>(
+    log: &[u8],
+    path: &Path,
+    key: impl Fn(Option<usize>, Latency) -> Option<K>,
+) -> Result<BTreeMap<K, Histogram<u64>>, ResultError> {
+    let mut merged: BTreeMap<K, Histogram<u64>> = BTreeMap::new();
     let mut lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').collect();
     let whole = lines.pop().is_none_or(<[u8]>::is_empty);
     for (at, line) in lines.into_iter().enumerate() {
@@ -74,12 +111,10 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
         let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else {
             continue;
         };
-        let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes())
-        else {
-            continue;
-        };
+        let Some((stage, metric)) = tagged(tag) else { continue };
+        let Some(key) = key(stage, metric) else { continue };
         let histogram = decode(encoded).map_err(corrupt)?;
-        let total = match merged.entry(metric) {
+        let total = match merged.entry(key) {
             Entry::Vacant(entry) => entry.insert(histogram),
             Entry::Occupied(entry) => {
                 let total = entry.into_mut();
@@ -176,6 +211,7 @@ mod tests {
         Interval {
             metric,
             warm_up,
+            stage: 0,
             start_ns: second * 1_000_000_000,
             length_ns: 1_000_000_000,
             histogram,
@@ -225,6 +261,28 @@ mod tests {
         assert_eq!((publish.len(), publish.min()), (2_000, 1_000));
         assert_eq!(publish.value_at_quantile(0.5), 1_999);
         assert!(publish.max() < 3_010);
+    }
+
+    #[test]
+    fn stages_are_apart_and_together_the_window() {
+        let of = |stage, second, values: std::ops::Range<u64>| Interval {
+            stage,
+            ..interval(Latency::Publish, false, second, values)
+        };
+        let intervals = [of(1, 1, 1_000..1_100), of(2, 2, 2_000..2_200), of(1, 2, 1_000..1_050)];
+        let epoch = "2026-11-22T19:00:00Z".parse().unwrap();
+        let log = encode(&intervals, epoch, Path::new("x.hlog")).unwrap();
+        let stages = merged_stages(&log, Path::new("x.hlog")).unwrap();
+        let counts: Vec<_> = stages.iter().map(|(key, found)| (*key, found.len())).collect();
+        assert_eq!(counts, [((1, Latency::Publish), 150), ((2, Latency::Publish), 200)]);
+        assert_eq!(merged(&log, Path::new("x.hlog")).unwrap()[&Latency::Publish].len(), 350);
+        let text = String::from_utf8(log).unwrap();
+        assert!(text.contains("\nTag=stage-2.publish,2.000,"), "{text}");
+        for tag in ["stage-0.publish", "stage-999.publish", "stage-x.publish", "stage-1"] {
+            let other = text.replace("stage-2.publish", tag);
+            let found = merged_stages(other.as_bytes(), Path::new("x.hlog")).unwrap();
+            assert!(found.keys().all(|(stage, _)| *stage == 1), "{tag}");
+        }
     }
 
     #[test]

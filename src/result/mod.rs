@@ -17,6 +17,7 @@ mod names;
 mod observation;
 mod raw;
 mod restart;
+mod stages;
 mod summarize;
 mod summary;
 #[cfg(test)]
@@ -40,8 +41,11 @@ pub use manifest::{
 pub use measure::{latency_value, measured};
 pub use names::slug;
 pub use observation::Observation;
-pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
+pub use raw::{
+    Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, StageRecord, WindowRow,
+};
 pub use restart::{Restart, parts_in_words};
+pub use stages::StageSummary;
 pub use summarize::{invalid_because, rates, summarize};
 pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,

@@ -6,6 +6,7 @@ use super::manifest::Storage;
 use super::measure::Distributions;
 use super::observation::Observation;
 use super::restart::Restart;
+use super::stages::StageSummary;
 use crate::model::{FaultKind, FaultTarget, Told};
 use crate::record::{Counted, SILENCE_NS};
 use schemars::JsonSchema;
@@ -102,6 +103,13 @@ pub struct CellSummary {
     /// quantile carries a verdict only where this is at most a quarter of it.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     pub rates: Rates,
+    /// The stages of the window, in order; absent where it has one rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
+    /// The highest rate of a stage before the first that was not carried, or whose p99 was more
+    /// than five times the least; absent where no stage went so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee_per_s: Option<f64>,
     /// Of the messages planned in the window, the share that was acknowledged and received by all
     /// subscriptions by the end of the drain; `null` in the closed model.
     #[serde(default)]

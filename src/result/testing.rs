@@ -68,6 +68,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             intervals.push(Interval {
                 metric,
                 warm_up: start == 0,
+                stage: 0,
                 start_ns,
                 length_ns,
                 histogram,
