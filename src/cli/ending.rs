@@ -31,6 +31,8 @@ impl Ending<'_> {
         let mut text = one_line(format!("{}: {question}", summary.scenario));
         text.extend(thresholds(manifest, summary).iter().map(threshold).map(one_line));
         text += &report::lines(summary, manifest.scenario.claim.as_deref(), width);
+        let each = loudness >= Loudness::Verbose;
+        text.extend(report::stage_lines(summary, each).into_iter().map(one_line));
         if loudness < Loudness::Verbose {
             text.extend(report::reasons(summary).into_iter().map(one_line));
         } else {

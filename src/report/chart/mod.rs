@@ -16,5 +16,6 @@ mod rows;
 pub mod run;
 pub mod series;
 pub mod spectrum;
+pub mod stages;
 pub mod sweep;
 pub mod tail;
