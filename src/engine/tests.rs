@@ -2,6 +2,8 @@
 //! what was done, no more and no less: every count, the verdict under every guarantee, the named
 //! examples, RTO and RPO.
 
+mod production;
+
 use super::cell_run::CellRun;
 use crate::clock::Clock;
 use crate::driver::fake::{Behaviour, Fake, Harm, Outage};

@@ -5,6 +5,7 @@ use crate::model::Point;
 use crate::result::words::{compact, or_dash, time};
 use crate::result::{LatencyValue, StageSummary, Summary};
 use crate::stats::compare::GeometricMean;
+use crate::units::Rate;
 
 /// The stages of one label at one matrix point.
 pub struct StagedLoad<'a> {
@@ -37,13 +38,14 @@ impl StagedLoad<'_> {
 
     /// `kafka at 20k/s`, `kafka beyond 50k/s`.
     pub fn knee_in_words(&self) -> String {
-        let most = self.stages.iter().map(|stage| stage.offered_per_s).fold(0.0, f64::max);
-        match self.knee_per_s {
-            Some(knee) => format!("{} at {}/s", self.name(), compact(knee)),
-            None if self.stages.iter().all(|stage| stage.within_knee) => {
-                format!("{} beyond {}/s", self.name(), compact(most))
+        let fastest = self.stages.iter().max_by(|a, b| a.offered_per_s.total_cmp(&b.offered_per_s));
+        let name = self.name();
+        match (self.knee_per_s, fastest) {
+            (Some(knee), _) => format!("{name} at {}", Rate::from_f64(knee)),
+            (None, Some(stage)) if self.stages.iter().all(|stage| stage.within_knee) => {
+                format!("{name} beyond {}", stage.rate)
             }
-            None => format!("{} not seen", self.name()),
+            _ => format!("{name} not seen"),
         }
     }
 }
@@ -65,7 +67,7 @@ fn stages(group: &Group<'_>) -> Vec<StagePoint> {
     let stage = |at: usize| {
         let of: Vec<&StageSummary> = blocks().filter_map(|stages| stages.get(at)).collect();
         let first = of.first()?;
-        let ends = [first.from_per_s, first.to_per_s].map(|rate| format!("{}/s", compact(rate)));
+        let ends = [first.from_per_s, first.to_per_s].map(|rate| Rate::from_f64(rate).to_string());
         let [from, to] = &ends;
         Some(StagePoint {
             rate: if from == to { from.clone() } else { format!("{from} to {to}") },
@@ -105,7 +107,7 @@ pub fn stage_lines(summary: &Summary, each: bool) -> Vec<String> {
             let goodput = or_dash(stage.goodput_per_s, compact);
             let beyond = if stage.within_knee { "" } else { ", beyond the knee" };
             let rate = &stage.rate;
-            lines.push(format!("  {rate}: {goodput} msg/s, p50 {p50}, p99 {p99}{beyond}"));
+            lines.push(format!("  {rate}: goodput {goodput}/s, p50 {p50}, p99 {p99}{beyond}"));
         }
     }
     lines

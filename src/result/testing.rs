@@ -176,6 +176,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             window_consumed: 10 * rate,
             window_sent: 10 * rate,
             window_planned: Some(10 * rate),
+            stages: vec![],
             held_by_consumers: None,
             description: description(system),
             interrupted: false,
