@@ -27,6 +27,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .iter()
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
+    scenarios.iter().try_for_each(Scenario::ready)?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;

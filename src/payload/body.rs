@@ -5,9 +5,11 @@
 //! sizes: some way further on each lane), and the bodies follow from seed, kind and sizes alone.
 
 use super::envelope::{Envelope, FULL};
+use super::lines::Lines;
 use super::sizes::Sizes;
 use crate::random::SplitMix64;
 use std::io::Write;
+use std::sync::Arc;
 
 /// What bodies are filled with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,12 +36,18 @@ pub struct BodyError {
 
 /// A rotating set of messages. Each thread that sends owns one.
 pub struct Bodies {
-    /// Whole ones: room for the envelope, then the body.
-    messages: Vec<Vec<u8>>,
+    made: MessageSet,
     /// How far the set is turned from one lane to the next, so that lanes which are sent side by
     /// side do not all have their large messages at once.
     turn: u64,
     ratio: f64,
+}
+
+enum MessageSet {
+    /// Whole ones: room for the envelope, then the body.
+    Generated(Vec<Vec<u8>>),
+    /// A file's, and room for one of them behind its envelope.
+    Lines { lines: Arc<Lines>, first: u64, whole: Vec<u8> },
 }
 
 /// Enough different bodies that a compressor's window does not see
@@ -61,6 +69,15 @@ impl Bodies {
         Ok(Self { turn: TURN, ..Self::of(kind, &sizes.round(seed), seed)? })
     }
 
+    /// The lines of a file in their order, from one on that the seed chooses.
+    pub fn lines(lines: Arc<Lines>, seed: u64) -> Self {
+        let first = SplitMix64::new(seed).next_u64() % lines.count();
+        let some: Vec<Vec<u8>> =
+            (0..lines.count().min(MOST_BODIES as u64)).map(|at| lines.at(at).to_vec()).collect();
+        let ratio = measured_ratio(&some);
+        Self { made: MessageSet::Lines { lines, first, whole: Vec::new() }, turn: TURN, ratio }
+    }
+
     fn of(kind: BodyKind, sizes: &[usize], seed: u64) -> Result<Self, BodyError> {
         let share = match kind {
             BodyKind::Mixed { ratio } => random_share(ratio, sizes, seed),
@@ -72,7 +89,7 @@ impl Bodies {
             BodyKind::Mixed { ratio: wanted } if (ratio / wanted - 1.0).abs() > 0.1 => {
                 Err(BodyError { wanted, found: ratio, size: mean(sizes) })
             }
-            _ => Ok(Self { messages, turn: 0, ratio }),
+            _ => Ok(Self { made: MessageSet::Generated(messages), turn: 0, ratio }),
         }
     }
 
@@ -86,8 +103,18 @@ impl Bodies {
     #[inline]
     pub fn stamped(&mut self, envelope: &Envelope) -> &[u8] {
         let place = envelope.sequence + u64::from(envelope.lane) * self.turn;
-        let index = (place % self.messages.len() as u64) as usize;
-        let message = &mut self.messages[index];
+        let message = match &mut self.made {
+            MessageSet::Generated(messages) => {
+                let index = (place % messages.len() as u64) as usize;
+                &mut messages[index]
+            }
+            MessageSet::Lines { lines, first, whole } => {
+                let line = lines.at(*first + place);
+                whole.resize(FULL + line.len(), 0);
+                whole[FULL..].copy_from_slice(line);
+                whole
+            }
+        };
         envelope.write(message);
         message
     }
@@ -309,6 +336,25 @@ mod tests {
         for found in [first, second] {
             assert_eq!(found.iter().filter(|size| **size == 1024).count(), 100);
         }
+    }
+
+    #[test]
+    fn lines_of_a_file_stand_behind_their_envelopes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        std::fs::write(&path, "first line\nsecond\n").unwrap();
+        let lines = Arc::new(Lines::read(&path).unwrap());
+        let mut bodies = Bodies::lines(lines.clone(), 1);
+        let mut found = Vec::new();
+        for sequence in 0..4 {
+            let envelope = Envelope { run: 3, producer: 0, lane: 0, sequence, planned_ns: 1 };
+            let message = bodies.stamped(&envelope);
+            assert_eq!(super::super::read(message, 3, 5000), super::super::Reading::Ours(envelope));
+            found.push(message[FULL..].to_vec());
+        }
+        assert_eq!((&found[0], &found[1]), (&found[2], &found[3]), "they come round");
+        found.sort();
+        assert_eq!([&found[0][..], &found[2][..]], [&b"first line"[..], b"second"]);
     }
 
     #[test]

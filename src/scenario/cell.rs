@@ -10,11 +10,12 @@ use super::keyed::Keys;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
-use crate::payload::Sizes;
+use crate::payload::{Lines, Sizes};
 use crate::result::{CellId, CellRecord};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Of arrivals, payloads and order.
 pub(super) const DEFAULT_SEED: u64 = 42;
@@ -54,6 +55,12 @@ pub struct Message {
     /// Where there are several sizes; they are written as the one.
     #[serde(skip)]
     pub mix: Option<Sizes>,
+    /// The messages themselves, of `payload: file`; `None` until the file is known.
+    #[serde(skip)]
+    pub lines: Option<Arc<Lines>>,
+    /// Beside each message: Kafka's headers, further fields of a stream's entry.
+    #[serde(default, skip_serializing_if = "no_headers")]
+    pub headers: u16,
     /// `None`: messages have no keys, and partitions are filled in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Keys>,
@@ -72,6 +79,13 @@ pub enum PayloadKind {
     Random,
     /// Random and repeated bytes mixed to reach `message.compressibility`.
     Mixed,
+    /// The lines of a text file, one message each, in their order and again from the first:
+    /// `--payload-file` says which. Plain load only.
+    File,
+}
+
+fn no_headers(headers: &u16) -> bool {
+    *headers == 0
 }
 
 impl Default for Message {
@@ -87,6 +101,8 @@ impl Message {
         Self {
             size,
             mix: keys.size.clone().filter(|sizes| sizes.only().is_none()),
+            lines: None,
+            headers: keys.headers.unwrap_or(0),
             key: keys.key,
             payload: keys.payload.unwrap_or(PayloadKind::Text),
             compressibility: keys.compressibility,
@@ -97,21 +113,43 @@ impl Message {
     /// Random bytes, as they are.
     pub const fn random(size: u64) -> Self {
         let (size, payload) = (Bytes(size), PayloadKind::Random);
-        let (mix, key, compressibility) = (None, None, None);
-        Self { size, mix, key, payload, compressibility, codec: Codec::None }
+        let (mix, lines, headers, key, compressibility) = (None, None, 0, None, None);
+        Self { size, mix, lines, headers, key, payload, compressibility, codec: Codec::None }
+    }
+
+    /// Where its payload comes from a file: these lines.
+    #[must_use]
+    pub fn of_lines(self, lines: &Arc<Lines>) -> Self {
+        let (_, largest) = lines.sizes();
+        Self { size: Bytes(largest), mix: None, lines: Some(Arc::clone(lines)), ..self }
     }
 
     pub fn smallest(&self) -> Bytes {
-        self.mix.as_ref().map_or(self.size, Sizes::smallest)
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => Bytes(lines.sizes().0),
+            (None, Some(mix)) => mix.smallest(),
+            (None, None) => self.size,
+        }
     }
 
     pub fn mean_bytes(&self) -> f64 {
-        self.mix.as_ref().map_or(self.size.0 as f64, Sizes::mean)
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => lines.mean_bytes(),
+            (None, Some(mix)) => mix.mean(),
+            (None, None) => self.size.0 as f64,
+        }
     }
 
     /// As a file has them: `1KiB`, `100B to 10KiB`.
     pub fn sizes(&self) -> String {
-        self.mix.as_ref().map_or_else(|| self.size.to_string(), Sizes::to_string)
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => {
+                let (least, most) = lines.sizes();
+                format!("{} to {}", Bytes(least), Bytes(most))
+            }
+            (None, Some(mix)) => mix.to_string(),
+            (None, None) => self.size.to_string(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Every refusal names the key and a remedy; where the key stands is found by the caller. Nothing
 //! is changed here.
 
-use super::cell::Cell;
+use super::cell::{Cell, Message, PayloadKind};
 use super::experiment::Experiment;
 use super::file::File;
 use super::load::{Load, Model, Pacer};
@@ -167,6 +167,7 @@ pub(super) fn library(
     config: &SystemConfig,
     load: &Load,
     experiment: Option<&Experiment>,
+    message: &Message,
 ) -> Check {
     let Some(name) = config.client.get(ClientLibrary::KEY) else { return Ok(()) };
     let key = format!("systems.{label}.client.{}", ClientLibrary::KEY);
@@ -184,6 +185,9 @@ pub(super) fn library(
         }
         ClientLibrary::RedisRs if config.reply == Reply::Off => "it awaits each reply",
         ClientLibrary::RedisRs if load.pacer == Pacer::Spin => "its own threads sleep",
+        ClientLibrary::RedisRs if message.headers > 0 || message.payload == PayloadKind::File => {
+            "it sends one value a message"
+        }
         ClientLibrary::RedisRs => return Ok(()),
     };
     let what = format!(
@@ -360,7 +364,15 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
 impl Cell {
     /// Why this system cannot run this cell; `None` when it can. Experiments answer for themselves.
     pub fn cannot(&self) -> Option<&'static str> {
-        if self.experiment.is_some() { None } else { cannot(&self.config, &self.load) }
+        let store = self.config.system.store();
+        let beside = matches!(store, MessageStore::Nothing | MessageStore::Queue);
+        match () {
+            () if self.experiment.is_some() => None,
+            () if self.message.headers > 0 && beside => Some(
+                "a message has no headers there; an application would put them into its payload",
+            ),
+            () => cannot(&self.config, &self.load),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whether a system has the way in which its consumers are to come by their messages.
 
-use super::cell::Message;
+use super::cell::{Message, PayloadKind};
 use super::check::{Check, check, refuse};
 use super::load::Load;
 use super::system::{ConsumeMode, SystemConfig};
@@ -41,6 +41,7 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
         () if config.nodes > 1 => "speaks to one node",
         () if load.deadline.is_some() => "does not come back where a connection is lost",
         () if message.codec != Codec::None => "reads no compressed records",
+        () if message.headers > 0 || message.payload == PayloadKind::File => "reads no headers",
         () => return Ok(()),
     };
     let what = format_args!(

@@ -192,6 +192,13 @@ pub(super) struct MessageKeys {
     /// partition, in Kafka by the client's own partitioner. Plain load only.
     pub key: Option<Keys>,
     pub payload: Option<PayloadKind>,
+    /// Never here: a scenario may come from a stranger.
+    #[schemars(skip)]
+    pub file: Option<String>,
+    /// Headers of so many small values beside each message: Kafka's own, further fields of a
+    /// stream's entry. Plain load only.
+    #[schemars(range(max = 100))]
+    pub headers: Option<u16>,
     /// zstd ratio that a `mixed` payload reaches.
     pub compressibility: Option<f64>,
     /// How messages are compressed: by Kafka's client in batches (`compression.type`); around

@@ -3,6 +3,7 @@
 use super::cell::{Message, PayloadKind};
 use super::check::{Check, check, refuse};
 use super::experiment::Experiment;
+use super::file::MessageKeys;
 use super::keyed::keys;
 use super::load::{Load, Model};
 use crate::payload::ROUND;
@@ -14,6 +15,7 @@ const ENVELOPE: u64 = 44;
 const COMPACT_ENVELOPE: u64 = 12;
 const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
+const MOST_HEADERS: u16 = 100;
 /// Each producer has a round of its own in memory.
 const LARGEST_ROUNDS: Bytes = Bytes(1 << 30);
 
@@ -68,12 +70,25 @@ fn payload(message: &Message) -> Check {
         (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
             refuse(key, "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
         }
-        (PayloadKind::Text | PayloadKind::Random, Some(_)) => {
+        (PayloadKind::Text | PayloadKind::Random | PayloadKind::File, Some(_)) => {
             let remedy = "add `payload: mixed`, or remove `compressibility`";
             refuse(key, "only payload `mixed` is made to a ratio", remedy)
         }
         _ => Ok(()),
     }
+}
+
+/// What only the file shows.
+pub(super) fn keys_of(keys: &MessageKeys) -> Check {
+    let what = "a scenario may come from a stranger, and names no file";
+    let remedy = "give it on the command line: `--payload-file orders.ndjson`";
+    check(keys.file.is_none(), "message.file", what, remedy)?;
+    let from_file = keys.payload == Some(PayloadKind::File);
+    let what = "the lines of the file say how large messages are";
+    check(!from_file || keys.size.is_none(), "message.size", what, "remove it")?;
+    let what = format_args!("out of range, it is 0 to {MOST_HEADERS}");
+    let few = keys.headers.is_none_or(|headers| headers <= MOST_HEADERS);
+    check(few, "message.headers", what, "write a number such as `3`")
 }
 
 /// What only plain load sends, alone or as part of an experiment.
@@ -83,7 +98,10 @@ pub(super) fn of_plain_load(message: &Message, experiment: Option<&Experiment>) 
     };
     let what = format!("only plain load has it, not the experiment `{}`", experiment.kind());
     check(message.mix.is_none(), "message.size", &what, "write a single size, such as `1KiB`")?;
-    check(message.key.is_none(), "message.key", what, "remove it")
+    check(message.key.is_none(), "message.key", &what, "remove it")?;
+    check(message.headers == 0, "message.headers", &what, "remove it")?;
+    let remedy = "write another kind, such as `text`";
+    check(message.payload != PayloadKind::File, "message.payload", what, remedy)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod layers;
 mod load;
 mod matrix;
 mod message_check;
+mod payload_file;
 mod resolve;
 mod settings;
 mod source;

@@ -2,12 +2,12 @@
 //! value checked.
 
 use super::best_of;
-use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
+use super::cell::{Cell, DEFAULT_SEED, Message, PayloadKind, default_primary};
 use super::check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys, message_keys};
+use super::dotted::resolved;
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -17,18 +17,19 @@ use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::message_check;
+use super::payload_file;
 use super::settings;
 use super::source;
 use super::stages;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
-use crate::result::{Origin, words::name};
+use crate::payload::Lines;
+use crate::result::Origin;
 use crate::stats::compare::LEAST_BLOCKS;
-use crate::yaml::{
-    HIDDEN, Problem, ScenarioError, Value, YamlNode, decode, is_secret, segments, suggest,
-};
+use crate::yaml::{Problem, ScenarioError, Value, YamlNode, decode, suggest};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +90,8 @@ pub fn from_text(
     let mut tree = parse(source, text)?;
     refuse_foreign(&tree)
         .and_then(|()| lay(&mut tree, overrides))
-        .and_then(|()| resolve(source, &tree, overrides))
+        .and_then(|()| payload_file::read(overrides))
+        .and_then(|lines| resolve(source, &tree, overrides, lines.as_ref()))
         .map_err(|problem| problem.located(&tree).into_error(source, text))
 }
 
@@ -129,15 +131,20 @@ fn refuse_foreign(tree: &YamlNode) -> Result<(), Problem> {
     ))
 }
 
-fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scenario, Problem> {
+fn resolve(
+    source: &str,
+    tree: &YamlNode,
+    overrides: &Overrides,
+    lines: Option<&Arc<Lines>>,
+) -> Result<Scenario, Problem> {
     // Also what every point of the matrix overrides must be right.
     decode::<File>(tree)?;
     let axes = axes(tree)?;
     let points = points(tree, &axes);
     let mut scenario: Option<Scenario> = None;
     for point in &points {
-        let (base, cells) =
-            cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
+        let (base, cells) = cells_at(source, point, &axes, overrides, lines)
+            .map_err(|problem| problem.located(point))?;
         let scenario = scenario.get_or_insert(base);
         if let Some(name) = cells.first().map(|cell| &cell.point)
             && scenario.cells.iter().any(|cell| cell.point == *name)
@@ -181,6 +188,7 @@ fn cells_at(
     point: &YamlNode,
     axes: &[MatrixAxis<'_>],
     overrides: &Overrides,
+    lines: Option<&Arc<Lines>>,
 ) -> Result<(Scenario, Vec<Cell>), Problem> {
     let file: File = decode(point)?;
     let base = head(source, point, &file, overrides)?;
@@ -198,7 +206,12 @@ fn cells_at(
             ));
         }
     };
+    message_check::keys_of(&file.message)?;
     let message = Message::of(&file.message);
+    let message = match lines.filter(|_| message.payload == PayloadKind::File) {
+        Some(lines) => message.of_lines(lines),
+        None => message,
+    };
     if let Some(bytes) = load.bytes_per_s {
         load.rate = Some(bytes.in_messages_of(message.mean_bytes()));
     }
@@ -216,11 +229,11 @@ fn cells_at(
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
-        codec_check::check(label, config, message.codec, plain)?;
+        codec_check::check(label, config, &message, plain)?;
         keyed::fits(label, config, &message)?;
         consume_check::mode(label, config, &load, &message)?;
         consume_check::surplus_members(label, config, &load)?;
-        check::library(label, config, &load, experiment.as_ref())?;
+        check::library(label, config, &load, experiment.as_ref(), &message)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
     }
@@ -349,57 +362,4 @@ fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
             Err(Problem::new(["systems", label], "no system has this name", &remedy))
         }
     }
-}
-
-/// Every key with its value and the layer that it comes from.
-fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Vec<Origin> {
-    let mut rows = vec![
-        ("primary".into(), scenario.primary.to_string()),
-        ("guarantee".into(), name(&scenario.guarantee)),
-        ("blocks".into(), scenario.blocks.to_string()),
-        (
-            "fresh-brokers".into(),
-            scenario.fresh_brokers.map_or("each".to_owned(), |times| times.to_string()),
-        ),
-        ("repeat-spoilt".into(), scenario.repeat_spoilt.to_string()),
-        ("seed".into(), scenario.seed.to_string()),
-    ];
-    for (label, config) in &scenario.systems {
-        let title = scenario.titles.get(label);
-        rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
-        let of_system = flat(&format!("systems.{label}"), config);
-        let again = config.same_as.is_some();
-        let understood = |key: &str| match &segments(key)[2..] {
-            ["same-as"] => true,
-            path => !again && settings::understands(config.system, path).is_ok(),
-        };
-        rows.extend(of_system.into_iter().filter(|(key, _)| understood(key)));
-    }
-    if let Some(cell) = scenario.cells.first() {
-        rows.extend(cell.experiment.iter().flat_map(|experiment| flat("experiment", experiment)));
-        let counts = |key: &str| {
-            cell.experiment.as_ref().is_none_or(|experiment| experiment.reads_load(key))
-        };
-        // What was written is shown, even where it changes nothing.
-        let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
-        rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
-        rows.extend(message_keys(&cell.message));
-        let faults = cell.faults.iter().enumerate();
-        rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
-    }
-    rows.retain(|(key, _)| !axes.iter().any(|axis| axis.key == key));
-    for axis in axes {
-        let values: Vec<String> = axis.values.iter().filter_map(YamlNode::scalar).collect();
-        rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
-    }
-    let origin = |key: &str| {
-        tree.get(&segments(key))
-            .map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string())
-    };
-    rows.into_iter()
-        .map(|(key, value)| {
-            let value = if is_secret(&key) { HIDDEN.to_owned() } else { value };
-            Origin { origin: origin(&key), key, value }
-        })
-        .collect()
 }

@@ -69,7 +69,7 @@ pub fn warm(
     warming.load.in_flight = cell.load.in_flight.max(1024);
     warming.load.batch = cell.load.batch.max(1000);
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
-    warming.message.mix = None;
+    (warming.message.mix, warming.message.lines) = (None, None);
     let driver = driver::open(&warming, target)?;
     let began = clock.now_ns();
     let ready_ns = broker.started_in_ns().unwrap_or(0);
