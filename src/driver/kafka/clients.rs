@@ -59,8 +59,8 @@ impl Clients {
     ) -> Result<ProducerHandle, DriverError> {
         let made = config.create_with_context(self.context());
         let producer = made.map_err(|error| refused("make a producer", error))?;
-        let handle =
-            ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
+        let handle = ProducerHandle::new(producer, topic, self.settings.headers)
+            .ok_or_else(|| refused("open the topic", topic))?;
         handle.client().fetch_metadata(Some(topic), limit).map_err(|error| self.lost(error))?;
         Ok(handle)
     }

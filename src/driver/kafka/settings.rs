@@ -5,6 +5,7 @@
 //! is in force. A setting that the library does not know is an error before anything is connected.
 
 use super::client_keys::{ALIASES, CONSUMER, ClientKeys, PRODUCER, check_keys};
+use super::load::ffi::Headers;
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
@@ -35,6 +36,8 @@ pub struct ClientSettings {
     pub acks: String,
     /// Which partition a key belongs to.
     pub partitioner: String,
+    /// What goes with every message.
+    pub headers: Headers,
     /// Whether clients outlive what is broken: under `load.deadline`.
     pub patient: bool,
     /// Whether a consumer looks again and again instead of sleeping: under `load.pacer: spin`.
@@ -65,8 +68,10 @@ impl ClientSettings {
         let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
         let (access, acks) = (access.clone(), read(&producer, "acks"));
         let partitioner = read(&producer, "partitioner");
+        let (count, envelope) = (cell.message.headers, cell.message.lines.is_some());
+        let headers = Headers { count, envelope };
         let (patient, spins) = (cell.load.deadline.is_some(), cell.load.pacer == Pacer::Spin);
-        Ok(Self { acks, partitioner, producer, consumer, asked, access, patient, spins })
+        Ok(Self { acks, partitioner, headers, producer, consumer, asked, access, patient, spins })
     }
 
     /// A client of `group`, none of its static members.

@@ -95,7 +95,7 @@ fn read_to(
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<(), DriverError> {
     let Clients { settings, log, clock, .. } = source.clients;
-    let mut reader = Reader::new(Arc::clone(handle), BATCH);
+    let mut reader = Reader::new(Arc::clone(handle), BATCH, settings.headers.envelope);
     let mut left = ends.iter().flatten().count();
     while left > 0 {
         if clock.now_ns() >= deadline_ns {

@@ -57,7 +57,7 @@ impl KafkaLarge {
             topic: topic.to_owned(),
             codec,
             publisher: KafkaPublisher::connect(clients, topic, 1)?,
-            reader: Reader::new(Arc::clone(&consumer_handle), 1),
+            reader: Reader::new(Arc::clone(&consumer_handle), 1, false),
             consumer_handle,
             next: None,
             waiting: false,

@@ -11,10 +11,11 @@
 //! [`effective`](crate::driver::kafka::settings::ClientSettings::effective) shows: under
 //! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
-use super::ffi::{ProducerHandle, Report};
+use super::ffi::{ProducerHandle, Report, Sent};
 use crate::driver::kafka::clients::{Clients, refused};
 use crate::driver::kafka::settings::read;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use crate::payload::FULL;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use serde_json::Value;
@@ -104,9 +105,13 @@ impl KafkaPublisher {
 
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (handle, _) = &self.handles[usize::from(message.connection)];
+        let (handle, _) = &mut self.handles[usize::from(message.connection)];
         let Outgoing { slot, partition, key, payload, .. } = message;
-        match handle.send(partition, key, payload, slot) {
+        // The envelope stands before a line of the user's own, and goes beside it.
+        let apart =
+            if self.clients.settings.headers.envelope { FULL.min(payload.len()) } else { 0 };
+        let (envelope, payload) = payload.split_at(apart);
+        match handle.send(Sent { slot, partition, key, envelope, payload }) {
             Ok(()) => Ok(Submitted::Taken),
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
             // A broker that has just come back may not know its topics yet.

@@ -68,7 +68,7 @@ impl GroupMember {
             members.serve()?;
             std::thread::sleep(Duration::from_millis(2));
         }
-        let reader = Reader::new(handle, batch.max(1) as usize);
+        let reader = Reader::new(handle, batch.max(1) as usize, settings.headers.envelope);
         Ok(Self {
             reader,
             positions: Vec::new(),
