@@ -6,6 +6,7 @@ use super::capability::{cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
 use super::load::ConsumerPlace;
+use super::load::command::PublishCommand;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
 use super::load::publisher::{RedisPublisher, silence};
@@ -74,19 +75,13 @@ pub struct RedisDriver {
 impl RedisDriver {
     /// The publishing command of each stream, up to its last argument, the payload.
     fn publishing(&self) -> Vec<Cmd> {
-        self.keys.iter().map(|key| self.primitive.publish(key, self.cell.config.maxlen)).collect()
+        self.keys.iter().map(|key| self.primitive.publish(key, &self.cell)).collect()
     }
 
     /// The same, encoded.
-    pub(super) fn commands(&self) -> Vec<Vec<u8>> {
-        const EMPTY: &[u8] = b"$0\r\n\r\n";
-        // The number of arguments counts the payload: encoded is one that is empty, and cut off
-        // again.
-        let encode = |mut command: Cmd| {
-            let mut bytes = command.arg("").get_packed_command();
-            bytes.truncate(bytes.len() - EMPTY.len());
-            bytes
-        };
+    pub(super) fn commands(&self) -> Vec<PublishCommand> {
+        let apart = self.primitive.has_fields() && self.cell.message.lines.is_some();
+        let encode = |command: Cmd| PublishCommand::of(command, apart);
         self.publishing().into_iter().map(encode).collect()
     }
 
@@ -351,7 +346,7 @@ impl Driver for RedisDriver {
                 .cannot("be asked by a second client", "the first one has no limits of its own"));
         }
         let (reading, command) =
-            (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
+            (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0).into_head());
         Ok(Box::new(large::RedisLarge::connect(
             &self.primary.endpoint,
             self.target.clock,

@@ -1,5 +1,6 @@
 //! The way of the load through Redis: sockets, publishers and consumers, with nothing in between.
 
+pub mod command;
 pub mod connection;
 pub mod copies;
 pub mod epoll;

@@ -13,6 +13,7 @@
 //! kernel. The server says nothing of what it refuses, so the books of the consumers alone tell;
 //! that a connection ended shows as ever.
 
+use super::command::PublishCommand;
 use super::connection::Connection;
 use super::copies::{Confirmed, CopiesWait};
 use super::epoll::{Epoll, Ready, wait_for_one};
@@ -47,8 +48,8 @@ pub struct RedisPublisher {
     connections: Vec<PipelinedConnection>,
     /// Connections that have collected something since the last flush.
     dirty: Vec<u16>,
-    /// For each stream, the command up to its last argument, the payload.
-    commands: Vec<Vec<u8>>,
+    /// For each stream.
+    commands: Vec<PublishCommand>,
     /// Most commands in one write.
     batch: u32,
     epoll: Epoll,
@@ -60,13 +61,12 @@ pub struct RedisPublisher {
 }
 
 impl RedisPublisher {
-    /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`. `commands` are
-    /// encoded up to the header of their last argument.
+    /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`.
     pub fn over(
         opened: Vec<Connection>,
         clock: Clock,
         batch: u32,
-        commands: Vec<Vec<u8>>,
+        commands: Vec<PublishCommand>,
         reply: Reply,
         copies: Option<&CopiesWait>,
     ) -> Result<Self, DriverError> {
@@ -303,8 +303,7 @@ impl Publisher for RedisPublisher {
             return Ok(Submitted::Full);
         }
         let before = output.unsent();
-        output.bytes.extend_from_slice(command);
-        resp::bulk_string(&mut output.bytes, message.payload);
+        command.write(&mut output.bytes, message.payload);
         pipelined.collected_bytes += (output.unsent() - before) as u64;
         pipelined.slots.push_back((message.slot, pipelined.collected_bytes));
         if pipelined.collected == 0 {

@@ -21,7 +21,7 @@ impl Primitive for PubSub {
         )
     }
 
-    fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
+    fn publish(&self, key: &str, _: &Cell) -> Cmd {
         cmd("PUBLISH").arg(key).take()
     }
 
