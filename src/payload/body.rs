@@ -1,8 +1,9 @@
 //! Message bodies of known compressibility, generated ahead of time: nothing is generated in the
 //! hot path.
 //!
-//! A body is re-derivable: message `sequence` of a lane carries body `sequence % bodies` (of several
-//! sizes: some way further on each lane), and the bodies follow from seed, kind and sizes alone.
+//! A body is re-derivable: message `sequence` of a lane carries body `sequence % bodies` (of
+//! several sizes: some way further on each lane), and the bodies follow from seed, kind and sizes
+//! alone.
 
 use super::envelope::{Envelope, FULL};
 use super::lines::Lines;

@@ -1,8 +1,8 @@
 //! How large messages are, where they are not all of one size: shares of them, each of one size or
 //! spread evenly over a range.
 //!
-//! Nothing is drawn while the load runs. A mix is a round of [`ROUND`] sizes that follow from it and
-//! the seed: each share has its exact part of every round, in an order of its own.
+//! Nothing is drawn while the load runs. A mix is a round of [`ROUND`] sizes that follow from it
+//! and the seed: each share has its exact part of every round, in an order of its own.
 
 use crate::random::SplitMix64;
 use crate::units::{Bytes, UnitError, as_text};

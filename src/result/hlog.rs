@@ -4,8 +4,8 @@
 //! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values
 //! are nanoseconds, time stamps seconds since the run's epoch with the wall-clock of that epoch as
 //! base time, the tag is the metric's name, `warm-up.` in front of what was recorded before the
-//! window, and `stage-2.` where the window has stages. The third column is the interval's maximum in
-//! milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
+//! window, and `stage-2.` where the window has stages. The third column is the interval's maximum
+//! in milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
 
 use super::error::ResultError;
 use super::raw::Interval;

@@ -7,8 +7,8 @@ use super::system::{ConsumeMode, SystemConfig};
 use crate::model::{Codec, System};
 use crate::yaml::Problem;
 
-/// Kafka's `group.protocol: consumer` tells a member nothing as long as it gets no partition: nobody
-/// could tell that it has joined.
+/// Kafka's `group.protocol: consumer` tells a member nothing as long as it gets no partition:
+/// nobody could tell that it has joined.
 pub(super) fn surplus_members(label: &str, config: &SystemConfig, load: &Load) -> Check {
     const KEY: &str = "group.protocol";
     let new = config.client.get(KEY).is_some_and(|name| name == "consumer");
@@ -59,8 +59,8 @@ mod tests {
         let with = |load: &str| {
             let text = format!(
                 "schema: 1\nname: t\nquestion: Q?\nsystems: {{kafka: {{}}, kafka-848: {{system: \
-                 kafka, client: {{group.protocol: consumer, group.instance.id: a, client.id: b}}}}}}\n\
-                 load: {{model: open, rate: 1k/s, {load}}}\n"
+                 kafka, client: {{group.protocol: consumer, group.instance.id: a, client.id: \
+                 b}}}}}}\nload: {{model: open, rate: 1k/s, {load}}}\n"
             );
             from_text("t.yaml", &text, &Overrides::default()).map_err(|error| error.to_string())
         };

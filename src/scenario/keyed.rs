@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn settings_that_do_nothing_are_warned_of() {
-        let client = "client: {partitioner: murmur2, compression.level: 3, sticky.partitioning.linger.ms: 9}";
+        let client = "client: {partitioner: murmur2, compression.level: 3, \
+                      sticky.partitioning.linger.ms: 9}";
         let warned = |rest: &str| {
             let warnings = scenario(client, rest).unwrap().warnings();
             let idle = warnings.into_iter().filter(|text| text.contains("changes nothing"));

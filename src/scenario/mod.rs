@@ -3,9 +3,9 @@
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
 //! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`], [`check`] and those beside
-//! it refuse what cannot be run and tell what a system has no way to do, [`explain`] says what will.
-//! [`fault`] is what may go wrong and when it does, [`threshold`] is the grammar of thresholds.
-//! Nothing here talks to a broker.
+//! it refuse what cannot be run and tell what a system has no way to do, [`explain`] says what
+//! will. [`fault`] is what may go wrong and when it does, [`threshold`] is the grammar of
+//! thresholds. Nothing here talks to a broker.
 
 mod best_of;
 mod cell;
@@ -19,6 +19,7 @@ mod explain;
 mod fault;
 mod fault_check;
 mod file;
+mod half;
 mod keyed;
 mod layers;
 mod load;
@@ -41,7 +42,8 @@ pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
 pub use file::{ClaimId, claim_ids, schema};
 pub use keyed::Keys;
 pub use layers::Overrides;
-pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
+pub use half::{HalfOf, half_of};
+pub use load::{Arrivals, Load, Model, Pacer};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};

@@ -41,8 +41,8 @@ mod tests {
 
     fn scenario(message: &str, file: Option<PathBuf>) -> Result<Scenario, ScenarioError> {
         let text = format!(
-            "schema: 1\nname: t\nquestion: Q?\nsystems: [kafka, redis-streams]\nload: {{model: open, \
-             rate: 1MB/s}}\nmessage: {{{message}}}\n"
+            "schema: 1\nname: t\nquestion: Q?\nsystems: [kafka, redis-streams]\nload: {{model: \
+             open, rate: 1MB/s}}\nmessage: {{{message}}}\n"
         );
         from_text("t.yaml", &text, &Overrides { payload_file: file, ..Overrides::default() })
     }

@@ -280,8 +280,8 @@ mod tests {
                 rates.iter().map(|(from, to, seconds)| stage(*from, *to, *seconds)).collect();
             let window_ns = window_ms * 1_000_000;
             let until_ns = window_ns + stages.iter().map(|stage| stage.length.nanos()).sum::<u64>();
-            let (shared, alone) =
-                (due(&stages, window_ns, producers, until_ns), due(&stages, window_ns, 1, until_ns));
+            let all = |producers| due(&stages, window_ns, producers, until_ns);
+            let (shared, alone) = (all(producers), all(1));
             prop_assert!(shared.len().abs_diff(alone.len()) <= 1);
             for (one, other) in shared.iter().zip(&alone) {
                 prop_assert!(one.abs_diff(*other) <= 2, "{one} {other}");

@@ -13,6 +13,7 @@ mod load;
 mod nodes;
 mod poison;
 mod power;
+mod production;
 mod redis;
 mod run;
 mod secure;

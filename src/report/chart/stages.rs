@@ -18,10 +18,10 @@ pub fn draw(groups: &[Group<'_>]) -> Option<Figure> {
     }
     let knees: Vec<String> = loads.iter().map(StagedLoad::knee_in_words).collect();
     let title = format!("Knee: {}", knees.join(", "));
-    let caption = "Each mark is a stage of the measured window, on one set of connections: messages \
-        by their planned time, goodput by the clock. Filled: at least 99 % of what was offered came \
-        through, with a p99 of at most five times the least; hollow: beyond the knee. Both axes \
-        logarithmic.";
+    let caption = "Each mark is a stage of the measured window, on one set of connections: \
+        messages by their planned time, goodput by the clock. Filled: at least 99 % of what was \
+        offered came through, with a p99 of at most five times the least; hollow: beyond the knee. \
+        Both axes logarithmic.";
     let curves = |value: &dyn Fn(&StagePoint) -> Option<f64>| -> Vec<Curve> {
         let curve = |load: &StagedLoad<'_>| {
             let points = load.stages.iter();

@@ -48,7 +48,8 @@ pub struct Headers {
 /// What headers of `Headers::count` hold.
 const VALUE: &[u8] = b"0123456789abcdef";
 
-/// The arguments of a message with headers, kept from one to the next: what changes is written over.
+/// The arguments of a message with headers, kept from one to the next: what changes is written
+/// over.
 struct Arguments {
     all: Vec<sys::rd_kafka_vu_t>,
     /// What those of headers point to.
