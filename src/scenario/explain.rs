@@ -7,6 +7,7 @@ use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::keyed::idle_settings;
 use super::load::{Arrivals, Model};
+use super::payload_file;
 use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
@@ -211,6 +212,7 @@ impl Scenario {
             self.too_few_samples(cell).into_iter().for_each(&mut warn);
             self.too_short_to_be_steady(cell).into_iter().for_each(&mut warn);
             idle_settings(cell).into_iter().for_each(&mut warn);
+            payload_file::told(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }

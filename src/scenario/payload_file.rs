@@ -4,7 +4,8 @@
 use super::cell::{Cell, PayloadKind};
 use super::layers::Overrides;
 use super::resolve::Scenario;
-use crate::payload::Lines;
+use crate::model::MessageStore;
+use crate::payload::{FULL, Lines};
 use crate::yaml::{Problem, ScenarioError};
 use std::sync::Arc;
 
@@ -30,6 +31,18 @@ impl Scenario {
         let remedy = "add `--payload-file orders.ndjson`: a text with a message on each line";
         Err(ScenarioError::of_source(&self.source, what, remedy))
     }
+}
+
+/// What a user may not expect of lines in a system that keeps one value for a message.
+pub(super) fn told(cell: &Cell) -> Option<String> {
+    let beside = matches!(cell.config.system.store(), MessageStore::Nothing | MessageStore::Queue);
+    (cell.message.payload == PayloadKind::File && beside).then(|| {
+        format!(
+            "{}: a message there is one value, so the {FULL} bytes that account for it stand \
+             before its line",
+            cell.label
+        )
+    })
 }
 
 #[cfg(test)]
@@ -65,6 +78,11 @@ mod tests {
         let file = row("message.file");
         assert!(file.starts_with("orders.ndjson: 2 lines, crc32c "), "{file}");
         assert!(file.ends_with(" (--payload-file)"), "{file}");
+        let text = "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-lists]\nload: {model: \
+                    closed}\nmessage: {payload: file}\n";
+        let told = from_text("t.yaml", text, &Overrides::default()).unwrap().warnings();
+        assert!(told.iter().any(|text| text.contains("the 44 bytes")), "{told:?}");
+        assert!(!found.warnings().iter().any(|text| text.contains("44 bytes")));
         let other = scenario("payload: text", Some(path)).unwrap();
         assert!(other.cells()[0].message.lines.is_none(), "it is for those that ask for it");
     }
