@@ -178,7 +178,7 @@ impl Producer<'_> {
             self.sender.publisher.flush()?;
             given_up |=
                 control.abandoned() || now > stop_at.saturating_add(cell.load.drain.nanos());
-            if given_up || due >= stop_at || self.complete(planned) {
+            if given_up || (due >= stop_at && !awaits_window) || self.complete(planned) {
                 break;
             }
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or

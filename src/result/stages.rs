@@ -93,7 +93,7 @@ pub fn stages(cell: &StoredCell) -> Result<Vec<StageSummary>, ResultError> {
 /// Rates by the clock, over the seconds of a stage.
 fn rates_in(record: &CellRecord, stage: &StageRecord, rows: &[WindowRow]) -> Rates {
     let (from, to) = (stage.start_ns / SECOND_NS, stage.end_ns / SECOND_NS);
-    let own = || rows.iter().filter(|row| (from..to).contains(&(row.start_ns / SECOND_NS)));
+    let own = || rows.iter().filter(move |row| (from..to).contains(&(row.start_ns / SECOND_NS)));
     let sum = |of: fn(&WindowRow) -> u64| -> u64 { own().map(of).sum() };
     let counted = Counted {
         planned: Some(stage.planned),

@@ -34,6 +34,7 @@ pub const PRODUCER: &[&str] = &[
     "batch.num.messages",
     "batch.size",
     "compression.type",
+    "partitioner",
     "enable.idempotence",
     "max.in.flight.requests.per.connection",
     "queue.buffering.max.messages",
