@@ -62,7 +62,7 @@ fn every_message_of_a_stage_is_in_its_histograms_or_its_mass() {
     for (planned, due) in planned.iter().zip([500, 1000, 4000]) {
         assert!(planned.abs_diff(due) <= 1, "{planned}, not {due}");
     }
-    let histogram = |latency, stage| {
+    let histogram = |latency: Latency, stage: usize| {
         let mut all = crate::record::new_histogram();
         let own = |one: &&crate::result::Interval| one.metric == latency && one.stage == stage;
         output.intervals.iter().filter(own).for_each(|one| all.add(&one.histogram).unwrap());
