@@ -46,6 +46,8 @@ pub enum Outcome {
     Acked,
     /// Refused; the system says that it does not hold it.
     Failed,
+    /// Of a transaction that was aborted on purpose: no consumer may see it.
+    Aborted,
     /// Unknown: a time-out or a lost connection. Neither lost nor stored until the audit says so.
     Indeterminate,
 }

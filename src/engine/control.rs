@@ -39,7 +39,7 @@ pub struct Control {
     pub sent: AtomicU64,
     /// Acknowledged or replied to.
     pub answered: AtomicU64,
-    /// Refused, or given up without an answer: no consumer is expected to get them.
+    /// Refused, aborted, or given up without an answer: no consumer is expected to get them.
     pub failed: AtomicU64,
     /// First deliveries, by subscription.
     pub consumed: Vec<AtomicU64>,

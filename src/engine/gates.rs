@@ -18,6 +18,8 @@ pub struct Evidence {
     /// Sent as the publishers' counters say, over the whole run: a second book.
     pub sent_by_counter: u64,
     pub window_planned: u64,
+    /// Of these, aborted on purpose.
+    pub window_aborted: u64,
     /// By the clock: acknowledged during the window.
     pub acked_in_time: u64,
     pub subscriptions: u64,
@@ -87,14 +89,15 @@ fn harness_gates(e: &Evidence) -> Vec<Gate> {
     let c = &e.counted;
     let owed = if e.acknowledges { c.acked } else { c.sent };
     let balanced = c.sent == e.sent_by_counter
-        && c.sent == c.acked + c.failed + c.indeterminate
+        && c.sent == c.acked + c.failed + c.aborted + c.indeterminate
         && owed * e.subscriptions == c.delivered + c.undelivered + c.lost;
     let books = format!(
-        "sent {} = acked {} + failed {} + indeterminate {}; {} × {} = delivered {} + undelivered \
-        {} + lost {}",
+        "sent {} = acked {} + failed {} + aborted {} + indeterminate {}; {} × {} = delivered {} + \
+        undelivered {} + lost {}",
         c.sent,
         c.acked,
         c.failed,
+        c.aborted,
         c.indeterminate,
         owed,
         e.subscriptions,
@@ -128,12 +131,13 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     let broker = |otherwise: CellOutcome, name, held, found, limit: &str| {
         (gate(name, Blame::Broker, held, found, limit), otherwise)
     };
-    let harm =
-        c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
+    let unseen = c.foreign + c.phantom + c.aborted_read;
+    let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + unseen;
     let broker_lost = c.broker_lost.map_or("unknown".into(), |lost| lost.to_string());
     let found = format!(
-        "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
-        c.lost, c.corrupt, c.reordered, c.foreign, c.phantom
+        "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}, \
+        aborted_read {}",
+        c.lost, c.corrupt, c.reordered, c.foreign, c.phantom, c.aborted_read
     );
     let mut gates = vec![
         arrived(e),
@@ -150,7 +154,8 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
         "1 % of what was sent",
     ));
     if e.open {
-        let share = e.acked_in_time as f64 / (e.window_planned as f64).max(1.0);
+        let owed = e.window_planned.saturating_sub(e.window_aborted);
+        let share = e.acked_in_time as f64 / (owed as f64).max(1.0);
         let found = format!("{} of the offered load in time", percent(share));
         gates.push(broker(
             CellOutcome::Overloaded,
@@ -265,6 +270,7 @@ mod tests {
             },
             sent_by_counter: 100,
             window_planned: 100,
+            window_aborted: 0,
             acked_in_time: 100,
             subscriptions: 1,
             backlog: (0, 0),
@@ -383,6 +389,19 @@ mod tests {
         let nothing_due =
             Evidence { subscriptions: 1, open: true, window_planned: 0, faults: true, ..nobody };
         assert_eq!(judge(&nothing_due).1, CellOutcome::Ok);
+    }
+
+    #[test]
+    fn what_was_aborted_on_purpose_is_no_overload_and_may_not_arrive() {
+        let counted = Counted { acked: 90, aborted: 10, delivered: 90, ..evidence().counted };
+        let aborting = Evidence { counted, window_aborted: 10, acked_in_time: 90, ..evidence() };
+        assert_eq!(failed(&aborting), (vec![], CellOutcome::Ok));
+        let late = Evidence { acked_in_time: 80, ..aborting };
+        assert_eq!(failed(&late), (vec!["rate-reached".to_owned()], CellOutcome::Overloaded));
+        let counted = Counted { aborted_read: 1, ..late.counted };
+        let (_, outcome, because) = judge(&Evidence { counted, acked_in_time: 90, ..late });
+        assert_eq!(outcome, CellOutcome::Violated);
+        assert!(because[0].contains("aborted_read 1"), "{because:?}");
     }
 
     #[test]

@@ -258,7 +258,8 @@ fn stages(
         if end_ns <= start_ns {
             break;
         }
-        let planned = within(&totals.offered, start_ns / SECOND_NS, end_ns / SECOND_NS);
+        let in_stage = |of: &PerSecond| within(of, start_ns / SECOND_NS, end_ns / SECOND_NS);
+        let planned = in_stage(&totals.offered).saturating_sub(in_stage(&totals.aborted));
         let delivers = load.subscriptions > 0;
         records.push(StageRecord {
             from_per_s: stage.from.per_s(),
@@ -313,6 +314,7 @@ fn evidence(
         counted,
         sent_by_counter: totals.sent.total(),
         window_planned: totals.window_planned,
+        window_aborted: totals.window_aborted,
         acked_in_time: within(&totals.acked, first, last),
         subscriptions: u64::from(cell.load.subscriptions),
         backlog: (backlog_at(first), backlog_at(last)),

@@ -67,7 +67,7 @@ struct Notes<'a> {
     control: &'a Control,
     recorder: LatencyRecorder,
     report: ProducerReport,
-    /// Acknowledged since the last look; likewise refused, or given up without an answer.
+    /// Acknowledged since the last look; likewise refused, aborted, or given up without an answer.
     answered: u64,
     failed: u64,
     /// Messages planned up to here were held up by back-pressure.
@@ -367,6 +367,13 @@ impl SendBook for Notes<'_> {
             Outcome::Failed => {
                 lane.failed.insert(message.sequence);
                 self.failed += 1;
+            }
+            Outcome::Aborted => {
+                lane.aborted.insert(message.sequence);
+                self.failed += 1;
+                let totals = &mut self.report.totals;
+                totals.aborted.add(message.planned_ns, 1);
+                totals.window_aborted += u64::from(self.control.in_window(message.planned_ns));
             }
             Outcome::Indeterminate => {
                 self.report.totals.unanswered += 1;

@@ -16,12 +16,16 @@ pub struct Totals {
     pub sent: PerSecond,
     pub acked: PerSecond,
     pub consumed: PerSecond,
+    /// Aborted on purpose, by when they were planned: these wait for nothing.
+    pub aborted: PerSecond,
     pub backpressured: u64,
     /// No answer by the end of the drain.
     pub unanswered: u64,
     /// Planned (closed: sent) inside the window.
     pub window_planned: u64,
     pub window_sent: u64,
+    /// Of those planned inside the window, aborted on purpose.
+    pub window_aborted: u64,
     /// Acknowledged inside the window by the clock, whenever planned.
     pub window_acked: u64,
     /// First deliveries inside the window by the clock.
@@ -44,10 +48,12 @@ impl Totals {
         self.sent.merge(&other.sent);
         self.acked.merge(&other.acked);
         self.consumed.merge(&other.consumed);
+        self.aborted.merge(&other.aborted);
         self.backpressured += other.backpressured;
         self.unanswered += other.unanswered;
         self.window_planned += other.window_planned;
         self.window_sent += other.window_sent;
+        self.window_aborted += other.window_aborted;
         self.window_acked += other.window_acked;
         self.window_consumed += other.window_consumed;
         self.overtaken += other.overtaken;

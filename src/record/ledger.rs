@@ -17,6 +17,8 @@ pub struct Produced {
     pub sent: u64,
     pub acked: SeqSet,
     pub failed: SeqSet,
+    /// Of transactions that were aborted on purpose: nobody may ever see them.
+    pub aborted: SeqSet,
 }
 
 /// What one consumer saw. Consumers of one subscription are merged before balancing.
@@ -44,7 +46,7 @@ const EXAMPLES: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// As its column is called: `broker_lost`, `lost`, `undelivered`, `passed_over`, `phantom`,
-    /// `duplicate`, `log_duplicate`.
+    /// `aborted_read`, `duplicate`, `log_duplicate`.
     pub harm: String,
     pub producer: u16,
     pub lane: u16,
@@ -81,7 +83,8 @@ pub struct Counted {
     pub sent: u64,
     pub acked: u64,
     pub failed: u64,
-    /// Sent, and neither acknowledged nor refused.
+    pub aborted: u64,
+    /// Sent, and neither acknowledged nor refused nor aborted.
     pub indeterminate: u64,
     /// Acknowledged messages (sent ones, where a reply promises nothing) that arrived.
     pub delivered: u64,
@@ -96,6 +99,8 @@ pub struct Counted {
     /// Found more than once by the audit of a log.
     pub log_duplicate: Option<u64>,
     pub phantom: u64,
+    /// Aborted, and delivered or read back all the same.
+    pub aborted_read: u64,
     pub corrupt: u64,
     pub reordered: u64,
     pub foreign: u64,
@@ -189,11 +194,13 @@ impl Books {
         for (key, produced) in &self.produced {
             let end = produced.sent;
             let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
-            let (acked, failed) = (&produced.acked, &produced.failed);
+            let Produced { acked, failed, aborted, .. } = produced;
             total.sent += end;
             total.acked += acked.len();
             total.failed += failed.len();
-            total.indeterminate += SeqSet::count(end, [acked, failed], |[a, f]| !a & !f);
+            total.aborted += aborted.len();
+            total.indeterminate +=
+                SeqSet::count(end, [acked, failed, aborted], |[a, f, x]| !a & !f & !x);
             // Where a reply promises nothing, every message that was sent stands in the place of an
             // acknowledged one.
             let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
@@ -206,7 +213,9 @@ impl Books {
                 SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & may(h));
             total.lost +=
                 SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !may(h));
-            total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
+            let all_the_same = |[ended, s, h]: [u64; 3]| ended & (s | h);
+            total.phantom += SeqSet::count(end, [failed, seen, held], all_the_same);
+            total.aborted_read += SeqSet::count(end, [aborted, seen, held], all_the_same);
             broker_lost += self.broker_lost_of(*key, produced, consumed).count() as u64;
         }
         total.broker_lost = self.audit.as_ref().map(|_| broker_lost);
@@ -276,7 +285,7 @@ impl Books {
         name("broker_lost", &mut self.broker_lost());
         let mut add = |harm,
                        consumed: &Consumed,
-                       rule: fn([u64; 4]) -> u64,
+                       rule: fn([u64; 5]) -> u64,
                        delivered_only: bool| {
             let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
                 let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
@@ -288,18 +297,19 @@ impl Books {
                     produced.sent
                 };
                 let promised = if self.acknowledges { 0 } else { u64::MAX };
-                let rule = move |[a, f, s, h]: [u64; 4]| rule([a | promised, f, s, h]);
-                let found =
-                    SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
+                let rule = move |[a, f, x, s, h]: [u64; 5]| rule([a | promised, f, x, s, h]);
+                let Produced { acked, failed, aborted, .. } = produced;
+                let found = SeqSet::matching(end, [acked, failed, aborted, seen, held], rule);
                 found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
             };
             name(harm, &mut self.produced.iter().flat_map(of_lane));
         };
         for consumed in &self.consumed {
             let absent = if self.unaudited { "undelivered" } else { "lost" };
-            add(absent, consumed, |[a, _, s, h]| a & !s & !h, false);
-            add("passed_over", consumed, |[a, _, s, h]| a & !s & h, true);
-            add("phantom", consumed, |[_, f, s, h]| f & (s | h), false);
+            add(absent, consumed, |[a, _, _, s, h]| a & !s & !h, false);
+            add("passed_over", consumed, |[a, _, _, s, h]| a & !s & h, true);
+            add("phantom", consumed, |[_, f, _, s, h]| f & (s | h), false);
+            add("aborted_read", consumed, |[_, _, x, s, h]| x & (s | h), false);
         }
         name("duplicate", &mut self.consumed.iter().flat_map(Consumed::duplicates));
         let log = self.audit.iter().filter(|audit| audit.retains);
@@ -330,6 +340,7 @@ impl Books {
             total.reordered += next.reordered;
             total.foreign += next.foreign;
             total.phantom = total.phantom.max(next.phantom);
+            total.aborted_read = total.aborted_read.max(next.aborted_read);
         }
         total
     }
@@ -358,10 +369,13 @@ mod tests {
     #[test]
     fn every_kind_of_harm_lands_in_its_own_column() {
         // 0 and 1 arrive, 1 twice; 2 is refused yet seen; 3 is still in the broker; 4 is lost; 5
-        // has no answer; 7 arrives before 6.
-        let mut books = books([0, 1, 3, 4, 6, 7], 8);
-        books.produced.get_mut(&LANE).unwrap().failed.insert(2);
-        for n in [0, 1, 1, 2, 7, 6] {
+        // has no answer; 7 arrives before 6; 8 and 9 are aborted, and 9 is seen.
+        let mut books = books([0, 1, 3, 4, 6, 7], 10);
+        let produced = books.produced.get_mut(&LANE).unwrap();
+        produced.failed.insert(2);
+        produced.aborted.insert(8);
+        produced.aborted.insert(9);
+        for n in [0, 1, 1, 2, 7, 6, 9] {
             books.consumed[0].note(LANE, n);
         }
         let mut held = Consumed::default();
@@ -373,9 +387,10 @@ mod tests {
         assert_eq!(
             found,
             Counted {
-                sent: 8,
+                sent: 10,
                 acked: 6,
                 failed: 1,
+                aborted: 2,
                 indeterminate: 1,
                 delivered: 4,
                 undelivered: 1,
@@ -386,6 +401,7 @@ mod tests {
                 duplicate: 1,
                 log_duplicate: Some(0),
                 phantom: 1,
+                aborted_read: 1,
                 corrupt: 0,
                 reordered: 1,
                 foreign: 0,
@@ -395,8 +411,14 @@ mod tests {
         let examples = books.examples();
         let named: Vec<_> =
             examples.iter().map(|found| (found.harm.as_str(), found.sequence)).collect();
-        let truth =
-            [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
+        let truth = [
+            ("broker_lost", 4),
+            ("lost", 4),
+            ("passed_over", 3),
+            ("phantom", 2),
+            ("aborted_read", 9),
+            ("duplicate", 1),
+        ];
         assert_eq!(named, truth);
         assert_eq!(books.broker_lost().collect::<Vec<_>>(), [(LANE, 4)]);
     }
@@ -456,6 +478,29 @@ mod tests {
             Some(0),
             "taken by a consumer is not lost by the broker"
         );
+    }
+
+    #[test]
+    fn what_was_aborted_is_owed_to_nobody_and_no_subscription_may_see_it() {
+        let mut books = books(0..5, 10);
+        let produced = books.produced.get_mut(&LANE).unwrap();
+        (5..10).for_each(|n| {
+            produced.aborted.insert(n);
+        });
+        books.consumed.push(Consumed::default());
+        for consumed in &mut books.consumed {
+            (0..5).for_each(|n| {
+                consumed.note(LANE, n);
+            });
+        }
+        let clean = books.total();
+        assert_eq!((clean.aborted, clean.aborted_read, clean.lost, clean.indeterminate), (5, 0, 0, 0));
+        let mut held = Consumed::default();
+        held.note(LANE, 7);
+        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
+        books.consumed[1].note(LANE, 6);
+        let found = books.total();
+        assert_eq!((found.aborted_read, found.phantom), (2, 0), "read back, and delivered");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! system's own documentation rules it out, none where it was due.
 
 use super::raw::CellRecord;
-use super::summary::{Fault, Judged, Survives};
+use super::summary::{Counts, Fault, Judged, Survives};
 use super::words::grouped;
 use crate::model::{MessageStore, System, Threat};
 use crate::stats::chance_of_unseen;
@@ -32,7 +32,9 @@ type Finding = (Judged, Vec<String>);
 
 fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding> {
     let with = |judged, because: &str| Some((judged, vec![because.to_owned()]));
-    if !matches!(guarantee, "at-most-once" | "at-least-once" | "exactly-once-in-log") {
+    const JUDGED: [&str; 4] =
+        ["at-most-once", "at-least-once", "exactly-once-in-log", "exactly-once"];
+    if !JUDGED.contains(&guarantee) {
         return None;
     }
     if let Some(why) = cannot(record, guarantee) {
@@ -53,14 +55,29 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
             Some(_) => (Judged::Fail, Vec::new()),
         },
         "at-least-once" => at_least_once(record),
-        _ => match (counts.broker_lost, counts.log_duplicate, counts.phantom) {
-            (Some(lost), Some(twice), Some(phantom)) if lost.max(twice).max(phantom) > 0 => {
-                (Judged::Fail, Vec::new())
-            }
-            (Some(_), Some(_), Some(_)) => passed(record),
+        "exactly-once" => exactly_once(record),
+        _ => match (counts.broker_lost, too_many_in_log(counts)) {
+            (Some(lost), Some(many)) if lost.max(many) > 0 => (Judged::Fail, Vec::new()),
+            (Some(_), Some(_)) => passed(record),
             _ => (Judged::Inconclusive, vec!["the log was not read back".into()]),
         },
     })
+}
+
+/// What should not be in the log: second copies, what was refused, what was aborted. `None` where
+/// nobody looked.
+fn too_many_in_log(counts: &Counts) -> Option<u64> {
+    // Only where there are transactions is anything aborted.
+    Some(counts.log_duplicate? + counts.phantom? + counts.aborted_read.unwrap_or(0))
+}
+
+/// Nothing too much, neither in the log nor at a subscription, and nothing too little.
+fn exactly_once(record: &CellRecord) -> Finding {
+    match (record.counts.duplicate, too_many_in_log(&record.counts)) {
+        (Some(twice), Some(many)) if twice.max(many) > 0 => (Judged::Fail, Vec::new()),
+        (Some(_), Some(_)) => at_least_once(record),
+        _ => (Judged::Inconclusive, vec!["the log was not read back".into()]),
+    }
 }
 
 /// Why the system cannot promise the guarantee at these settings.
@@ -73,7 +90,7 @@ fn cannot<'a>(record: &'a CellRecord, guarantee: &str) -> Option<&'a str> {
         _ if !record.survives.process_kill => {
             Some("what it acknowledges does not outlive its process")
         }
-        "exactly-once-in-log" if !keeps_a_log(record) => Some("it keeps no log"),
+        "exactly-once-in-log" | "exactly-once" if !keeps_a_log(record) => Some("it keeps no log"),
         _ => None,
     }
 }
@@ -177,6 +194,12 @@ fn harm(record: &CellRecord) -> Vec<String> {
             "messages stored once too often",
         ),
         ("phantom", counts.phantom, "phantoms", "refused messages turned up all the same"),
+        (
+            "aborted_read",
+            counts.aborted_read,
+            "aborted reads",
+            "messages of aborted transactions turned up all the same",
+        ),
         ("corrupt", counts.corrupt, "corrupt", "messages arrived damaged"),
         ("reordered", counts.reordered, "disorder", "messages came behind a later one"),
     ];
@@ -370,7 +393,37 @@ mod tests {
         );
         assert_eq!(with(|r| r.counts.log_duplicate = Some(1)), Judged::Fail);
         assert_eq!(with(|r| r.counts.phantom = Some(1)), Judged::Fail);
+        assert_eq!(with(|r| r.counts.aborted_read = Some(1)), Judged::Fail);
         assert_eq!(with(|r| r.counts.log_duplicate = None), Judged::Inconclusive);
+    }
+
+    #[test]
+    fn exactly_once_is_neither_too_much_nor_too_little_and_nothing_that_was_aborted() {
+        let sound = cell("kafka", "base", 1).record;
+        let with = |change: fn(&mut CellRecord)| {
+            let mut record = sound.clone();
+            change(&mut record);
+            let (judged, because) = judge(&record, "exactly-once", true);
+            (judged.unwrap(), because.join("; "))
+        };
+        assert_eq!(with(|r| r.counts.aborted = Some(500)).0, Judged::Pass, "none of them was seen");
+        let (judged, because) = with(|r| {
+            r.counts.aborted_read = Some(2);
+            r.examples =
+                vec![Example { harm: "aborted_read".into(), producer: 0, lane: 1, sequence: 9 }];
+        });
+        assert_eq!(judged, Judged::Fail);
+        assert!(because.contains("aborted reads: 2 messages of aborted transactions"), "{because}");
+        assert!(because.contains("number 9 of producer 0, lane 1"), "{because}");
+        assert_eq!(with(|r| r.counts.duplicate = Some(1)).0, Judged::Fail);
+        assert_eq!(with(|r| r.counts.log_duplicate = Some(1)).0, Judged::Fail);
+        assert_eq!(with(|r| r.counts.phantom = Some(1)).0, Judged::Fail);
+        let lost = |r: &mut CellRecord| (r.counts.lost, r.counts.broker_lost) = (Some(1), Some(1));
+        assert_eq!(with(lost).0, Judged::Fail);
+        assert_eq!(with(|r| r.counts.undelivered = Some(1)).0, Judged::Inconclusive);
+        assert_eq!(with(|r| r.counts.log_duplicate = None).0, Judged::Inconclusive);
+        let lists = cell("redis-lists", "base", 1).record;
+        assert_eq!(judge(&lists, "exactly-once", true).0, Some(Judged::Cannot));
     }
 
     #[test]

@@ -214,6 +214,9 @@ pub struct Counts {
     /// `null` where a reply promises nothing (Pub/Sub, acks=0).
     pub acked: Option<u64>,
     pub failed: Option<u64>,
+    /// Of transactions that were aborted on purpose.
+    #[serde(default)]
+    pub aborted: Option<u64>,
     pub indeterminate: Option<u64>,
     pub delivered: Option<u64>,
     /// Still in the broker, or nobody looked; not delivered by the deadline.
@@ -232,6 +235,9 @@ pub struct Counts {
     pub log_duplicate: Option<u64>,
     /// Failed, yet seen.
     pub phantom: Option<u64>,
+    /// Aborted on purpose, yet seen.
+    #[serde(default)]
+    pub aborted_read: Option<u64>,
     pub corrupt: Option<u64>,
     /// First deliveries behind a later one of the same producer and lane.
     pub reordered: Option<u64>,
@@ -254,6 +260,7 @@ impl Counts {
             sent: Some(counted.sent),
             acked: acknowledges.then_some(counted.acked),
             failed: Some(counted.failed),
+            aborted: Some(counted.aborted),
             indeterminate: Some(counted.indeterminate),
             delivered: Some(counted.delivered),
             undelivered: Some(counted.undelivered),
@@ -263,6 +270,7 @@ impl Counts {
             duplicate: Some(counted.duplicate),
             log_duplicate: counted.log_duplicate,
             phantom: Some(counted.phantom),
+            aborted_read: Some(counted.aborted_read),
             corrupt: Some(counted.corrupt),
             reordered: Some(counted.reordered),
             foreign: Some(counted.foreign),

@@ -46,7 +46,9 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(schema_with = "figures")]
     pub primary: Option<String>,
-    /// What is demanded of delivery. It only judges; it sets nothing.
+    /// What is demanded of delivery. It only judges; it sets nothing. `exactly-once-in-log`: each
+    /// acknowledged message is once in the log, and none that was refused or aborted.
+    /// `exactly-once`: and each subscription gets it once.
     #[serde(default)]
     pub guarantee: Option<Guarantee>,
     /// Why systems whose acknowledgements promise different things may be compared here. Printed
