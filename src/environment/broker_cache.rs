@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 fn of_broker(config: &SystemConfig) -> SystemConfig {
     let SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, consume, .. } =
         SystemConfig::defaults(config.system);
+    let (topics, transaction) = (1, None);
     let config = config.clone();
     let config = SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, ..config };
-    SystemConfig { consume, same_as: None, ..config }
+    SystemConfig { consume, topics, transaction, same_as: None, ..config }
 }
 
 /// Brokers that wait, and what they cost those that are measured beside them.

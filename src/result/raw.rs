@@ -117,8 +117,8 @@ impl CellRecord {
         self.censored.get(&latency).copied().unwrap_or_default()
     }
 
-    /// Share of the messages planned in the window that were acknowledged and received, or aborted on
-    /// purpose, by the end of the drain; `None` in the closed model.
+    /// Share of the messages planned in the window that were acknowledged and received by the end
+    /// of the drain, or aborted on purpose; `None` in the closed model.
     pub fn completed_of_planned(&self) -> Option<f64> {
         let planned = self.window_planned.filter(|planned| *planned > 0)?;
         let acknowledged = self.counts.acked.map(|_| Latency::Publish);

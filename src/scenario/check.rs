@@ -212,6 +212,7 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
         ("nodes", config.nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
         ("topic.replicas", config.topic.replicas.into()),
+        ("topics", config.topics.into()),
         ("keys", config.keys.into()),
         ("consume.batch", config.consume.batch),
     ] {
@@ -227,11 +228,33 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let (enough, what) =
         (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
     check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
-    let (connections, streams) = (load.connections, config.partitions());
-    let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
+    let (connections, streams) = (u64::from(load.connections), config.streams());
+    let fits = connections * streams <= u64::from(u16::MAX);
     let what =
         format_args!("{connections} connections × {streams} streams are more lanes than 65535");
-    check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
+    let remedy = "lower the connections, or the partitions, topics or keys";
+    check(fits, "load.connections", what, remedy)
+}
+
+/// Several topics are for plain load: faults and experiments look at one.
+pub(super) fn topics(
+    label: &str,
+    config: &SystemConfig,
+    experiment: Option<&Experiment>,
+    faulted: bool,
+) -> Check {
+    if config.topics <= 1 {
+        return Ok(());
+    }
+    let what = match experiment.filter(|experiment| !experiment.loads()) {
+        _ if faulted => "what a fault did to leaders and copies is read off one topic".to_owned(),
+        Some(experiment) => format!("the experiment `{}` uses one topic", experiment.kind()),
+        None if config.consume.mode == ConsumeMode::ShareGroup => {
+            "our client of share groups reads one topic".to_owned()
+        }
+        None => return Ok(()),
+    };
+    refuse(&format!("systems.{label}.topics"), what, "remove it: `topic.partitions` spreads, too")
 }
 
 /// What a scenario may set on the Sentinels: milliseconds, or a count.
@@ -337,7 +360,8 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
     let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
     let store = config.system.store();
     let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
-    let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
+    let idempotent = config.transaction.is_some()
+        || config.client.get("enable.idempotence").is_some_and(|on| on == "true");
     match guarantee {
         Guarantee::None => None,
         Guarantee::AtMostOnce => match store {
@@ -357,6 +381,12 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
             _ => Some("a repeated write after a time-out is not recognised"),
+        },
+        Guarantee::ExactlyOnce => match config.system {
+            System::Fake => None,
+            System::Kafka if config.transaction.is_some() => None,
+            System::Kafka => Some("it needs `transaction: {messages: 100}`"),
+            _ => Some("it has no transactions that readers wait for"),
         },
     }
 }

@@ -12,7 +12,7 @@ use crate::yaml::Problem;
 pub(super) fn surplus_members(label: &str, config: &SystemConfig, load: &Load) -> Check {
     const KEY: &str = "group.protocol";
     let new = config.client.get(KEY).is_some_and(|name| name == "consumer");
-    let (consumers, partitions) = (load.consumers, config.topic.partitions);
+    let (consumers, partitions) = (load.consumers, config.partitions());
     if !new || consumers <= partitions {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use super::fault::FaultKeys;
 use super::keyed::Keys;
 use super::load::LoadKeys;
 use super::system::{ConsumeMode, Reply, WaitAof};
+use super::transaction::Transaction;
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::payload::Sizes;
 use crate::units::Bytes;
@@ -132,6 +133,14 @@ pub(super) struct Settings {
     /// Kafka only.
     #[schemars(with = "Option<TopicKeys>")]
     pub topic: TopicKeys,
+    /// Kafka only: so many topics, each made as `topic` says, that the messages are spread over in
+    /// turn; with `message.key`, each key has one of them. Plain load without faults only.
+    #[schemars(range(min = 1))]
+    pub topics: Option<u16>,
+    /// Kafka only: messages are sent in transactions, such as `{messages: 100, abort: 0.05}`, and
+    /// read once they are committed (`isolation.level: read_committed`). A message is acknowledged
+    /// by the commit of its transaction. Plain load only.
+    pub transaction: Option<Transaction>,
     /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of
     /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]

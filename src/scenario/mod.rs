@@ -32,6 +32,7 @@ mod source;
 mod stages;
 mod system;
 mod threshold;
+mod transaction;
 
 pub use best_of::Setting;
 pub use cell::{Cell, Message, PayloadKind};
@@ -50,3 +51,4 @@ pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threshold::{Threshold, ThresholdResult};
+pub use transaction::Transaction;

@@ -9,6 +9,7 @@ use super::load::share::ShareSubscriber;
 use super::load::subscriber::KafkaSubscriber;
 use super::settings::ClientSettings;
 use super::survival::survives;
+use super::topics::Topics;
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
@@ -84,7 +85,12 @@ impl KafkaDriver {
         Admin::connect(&self.clients, &self.target.name)
     }
 
-    /// The topic of this cell, to be read without a group.
+    /// The topics of this cell.
+    fn topics(&self) -> Topics {
+        Topics::of(&self.target.name, &self.cell.config)
+    }
+
+    /// The first topic of this cell, to be read without a group.
     pub(super) fn source(&self) -> audit::AuditSource<'_> {
         let partitions = self.cell.config.topic.partitions;
         audit::AuditSource { clients: &self.clients, topic: &self.target.name, partitions }
@@ -98,7 +104,7 @@ impl KafkaDriver {
         consumer: u16,
     ) -> Result<KafkaSubscriber, DriverError> {
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
-        KafkaSubscriber::join(clients, &self.target.name, (&group, consumer), batch)
+        KafkaSubscriber::join(clients, &self.topics(), (&group, consumer), batch)
     }
 
     /// Whether consumers are members of a share group. A reflector knows none: there the cost of
@@ -121,7 +127,7 @@ impl KafkaDriver {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
         let Clients { log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
-        let mut publisher = KafkaPublisher::connect(&self.clients, topic, 1)?;
+        let mut publisher = KafkaPublisher::connect(&self.clients, &Topics::one(topic), 1)?;
         // A compacted topic takes none without.
         let key: &[u8] = if self.cell.message.key.is_some() { PROOF } else { &[] };
         publisher.submit(Outgoing { slot: 0, key, payload: PROOF, ..Outgoing::default() })?;
@@ -158,8 +164,9 @@ impl Driver for KafkaDriver {
         // The probe has a topic of its own, so that the cell's counts stay clean.
         let probe = format!("{name}-probe");
         let single = Topic { partitions: 1, ..topic.clone() };
-        let admin = self.admin()?;
-        for (name, topic) in [(probe.as_str(), &single), (name, topic)] {
+        let (admin, topics) = (self.admin()?, self.topics());
+        let own = topics.names().iter().map(|name| (name.as_str(), topic));
+        for (name, topic) in std::iter::once((probe.as_str(), &single)).chain(own) {
             match reflector::make_topic(&self.target.addresses, name, topic.partitions) {
                 Some(made) => made?,
                 None => admin.make_topic(name, topic)?,
@@ -174,16 +181,26 @@ impl Driver for KafkaDriver {
     }
 
     fn partition_of(&self, key: &[u8], partitions: u16) -> u16 {
-        partition_of(&self.clients.settings.partitioner, key, partitions)
+        let topics = self.cell.config.topics.max(1);
+        let (topic, each) = (crc32c::crc32c(key) % u32::from(topics), partitions / topics);
+        // Each key has a topic of its own; where in it, the client says.
+        topic as u16 * each + partition_of(&self.clients.settings.partitioner, key, each)
     }
 
-    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+    fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        let (clients, topics) = (&self.clients, &self.topics());
         let connections = self.cell.load.connections;
-        Ok(Box::new(KafkaPublisher::connect(&self.clients, &self.target.name, connections)?))
+        Ok(Box::new(match self.cell.config.transaction {
+            Some(plan) => {
+                KafkaPublisher::transactional(clients, topics, (producer, connections), plan)?
+            }
+            None => KafkaPublisher::connect(clients, topics, connections)?,
+        }))
     }
 
+    /// Outside of every transaction.
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.target.name)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.topics())?))
     }
 
     fn subscriber(
@@ -205,7 +222,16 @@ impl Driver for KafkaDriver {
             let because = "a compacted topic keeps the newest message of each key alone";
             return Err(cannot("read back every message", because));
         }
-        audit::read(&self.source(), ReplayFrom::Beginning, deadline_ns, sink)
+        let (mut any_trimmed, mut all_unreadable) = (false, Vec::new());
+        for topic in self.topics().names() {
+            let source = audit::AuditSource { topic, ..self.source() };
+            let found = audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink)?;
+            if let Audit::Retains { trimmed, unreadable } = found {
+                any_trimmed |= trimmed;
+                all_unreadable.extend(unreadable);
+            }
+        }
+        Ok(Audit::Retains { trimmed: any_trimmed, unreadable: all_unreadable })
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
@@ -261,7 +287,9 @@ impl Driver for KafkaDriver {
             .map(|subscription| self.group(subscription))
             .collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
-        admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+        let (topics, probe) = (self.topics(), format!("{}-probe", self.target.name));
+        let names = topics.names().iter().chain([&probe]);
+        admin.delete_topics(&names.map(String::as_str).collect::<Vec<_>>())
     }
 
     fn counted(

@@ -13,6 +13,7 @@ mod driver;
 mod load;
 mod settings;
 mod survival;
+mod topics;
 #[cfg(test)]
 mod tests;
 

@@ -16,9 +16,16 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Who a static member of a group is.
 const INSTANCE: &str = "group.instance.id";
+/// Who a producer with transactions is.
+const TRANSACTIONAL: &str = "transactional.id";
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+const ISOLATION: &str = "isolation.level";
+/// The least time that the broker gives a transaction: librdkafka's default.
+const TRANSACTION: Span = Span::from_secs(60);
 
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";
@@ -36,6 +43,10 @@ pub struct ClientSettings {
     pub acks: String,
     /// Which partition a key belongs to.
     pub partitioner: String,
+    /// Whether messages are sent in transactions.
+    pub transactions: bool,
+    /// What the ids of producers with transactions begin with, where the user says so.
+    prefix: Option<String>,
     /// What goes with every message.
     pub headers: Headers,
     /// Whether clients outlive what is broken: under `load.deadline`.
@@ -47,12 +58,13 @@ pub struct ClientSettings {
 impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
         // The scenario's word is the last.
-        let client: ClientKeys<'_> = access
+        let mut client: ClientKeys<'_> = access
             .client()
             .chain(&cell.config.client)
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
         check_keys(&client)?;
+        let prefix = client.remove(TRANSACTIONAL).map(str::to_owned);
         let common = common(addresses, cell, access);
         let mut producer = producer(&common, cell, &client);
         let mut consumer = consumer(common, cell);
@@ -71,7 +83,19 @@ impl ClientSettings {
         let (count, envelope) = (cell.message.headers, cell.message.lines.is_some());
         let headers = Headers { count, envelope };
         let (patient, spins) = (cell.load.deadline.is_some(), cell.load.pacer == Pacer::Spin);
-        Ok(Self { acks, partitioner, headers, producer, consumer, asked, access, patient, spins })
+        Ok(Self {
+            acks,
+            partitioner,
+            transactions: cell.config.transaction.is_some(),
+            prefix,
+            headers,
+            producer,
+            consumer,
+            asked,
+            access,
+            patient,
+            spins,
+        })
     }
 
     /// A client of `group`, none of its static members.
@@ -96,6 +120,27 @@ impl ClientSettings {
     pub fn reader(&self, group: &str) -> ClientConfig {
         let mut config = self.member(group);
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config
+    }
+
+    /// A producer with transactions; `id` tells it from every other.
+    pub fn transactional(&self, id: &str) -> ClientConfig {
+        let mut config = self.producer.clone();
+        let prefix = self.prefix.as_ref().map(|prefix| format!("{prefix}-")).unwrap_or_default();
+        config.set(TRANSACTIONAL, format!("{prefix}{id}"));
+        config
+    }
+
+    /// How long a transaction may last before the broker ends it.
+    pub fn patience(&self) -> Duration {
+        let ms = read(&self.producer, TRANSACTION_TIMEOUT).parse::<u64>();
+        ms.map_or(Duration::from_nanos(TRANSACTION.nanos()), Duration::from_millis)
+    }
+
+    /// As [`ClientSettings::reader`], of what is not committed too.
+    pub fn reader_of_all(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader(group);
+        config.set(ISOLATION, "read_uncommitted");
         config
     }
 
@@ -193,6 +238,11 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
     if patience.is_some() {
         producer.set("statistics.interval.ms", TELL_EVERY_MS);
     }
+    if cell.config.transaction.is_some() {
+        // No message may outlive its transaction.
+        let limit = load.deadline.map_or(TRANSACTION, |deadline| deadline.max(TRANSACTION));
+        producer.set("enable.idempotence", "true").set(TRANSACTION_TIMEOUT, ms(limit));
+    }
     producer
 }
 
@@ -207,11 +257,14 @@ fn consumer(mut common: ClientConfig, cell: &Cell) -> ClientConfig {
     if !cell.config.stock {
         let received = (2 * cell.message.size.0).clamp(100_000_000, i32::MAX as u64);
         common
-            .set("isolation.level", "read_uncommitted")
+            .set(ISOLATION, "read_uncommitted")
             .set("fetch.min.bytes", "1")
             // A full local queue would stall fetching for a second by default.
             .set("fetch.queue.backoff.ms", "5")
             .set("receive.message.max.bytes", received.to_string());
+    }
+    if cell.config.transaction.is_some() {
+        common.set(ISOLATION, "read_committed");
     }
     common
 }

@@ -49,6 +49,9 @@ pub fn read(
     let handle = clients.reader(&format!("{topic}-audit"))?;
     let consumer = handle.consumer();
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
+    if clients.settings.transactions {
+        await_transactions(consumer, source, &lost_to_all, deadline_ns)?;
+    }
 
     let mut trimmed = false;
     // The end of each partition that is still to be read; `None` when it has been.
@@ -81,7 +84,7 @@ pub fn read(
     assign(&handle, topic, &begin).map_err(|error| refused("audit", error))?;
 
     read_to(&mut ends, &handle, source, deadline_ns, late, sink)?;
-    let words = |partition| format!("partition {partition} has no leader");
+    let words = |partition| format!("partition {partition} of {topic} has no leader");
     Ok(Audit::Retains { trimmed, unreadable: lost_to_all.into_iter().map(words).collect() })
 }
 
@@ -128,6 +131,34 @@ fn read_to(
         });
         if let Some(code) = error {
             return Err(refused("audit", log.explain(code)));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no transaction is open; those that nobody ends any more are ended by the broker. What
+/// lies behind an open one is hidden from who reads what is committed, and would pass for lost.
+fn await_transactions(
+    consumer: &BaseConsumer<KafkaContext>,
+    source: &AuditSource<'_>,
+    lost_to_all: &[u16],
+    deadline_ns: u64,
+) -> Result<(), DriverError> {
+    let AuditSource { clients, topic, partitions } = *source;
+    let of_all = clients.consumer(&clients.settings.reader_of_all(&format!("{topic}-audit")))?;
+    let led = (0..partitions).filter(|partition| !lost_to_all.contains(partition));
+    for partition in led {
+        let end = |consumer: &BaseConsumer<KafkaContext>| {
+            let marks = consumer.fetch_watermarks(topic, partition.into(), ANSWER);
+            marks.map(|(_, high)| high)
+        };
+        let committed = || Some(end(consumer).ok()? >= end(of_all.consumer()).ok()?);
+        while committed() != Some(true) {
+            if clients.clock.until(deadline_ns).is_zero() {
+                let cause = format!("a transaction is still open in partition {partition} of {topic}");
+                return Err(refused("audit", cause));
+            }
+            std::thread::sleep(PAUSE);
         }
     }
     Ok(())

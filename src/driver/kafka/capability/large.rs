@@ -9,6 +9,7 @@ use super::large_socket::SocketLarge;
 use crate::driver::kafka::clients::{Clients, assign};
 use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
 use crate::driver::kafka::load::publisher::KafkaPublisher;
+use crate::driver::kafka::topics::Topics;
 use crate::driver::{
     DriverError, LargeMessages, LargeRefusal, Outcome, Outgoing, PayloadComparison, Publisher,
     Submitted, Times, Trip, Who, codec,
@@ -56,7 +57,7 @@ impl KafkaLarge {
             clients: clients.clone(),
             topic: topic.to_owned(),
             codec,
-            publisher: KafkaPublisher::connect(clients, topic, 1)?,
+            publisher: KafkaPublisher::connect(clients, &Topics::one(topic), 1)?,
             reader: Reader::new(Arc::clone(&consumer_handle), 1, false),
             consumer_handle,
             next: None,

@@ -15,6 +15,7 @@ use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::Record;
 use crate::driver::kafka::load::publisher::KafkaPublisher;
 use crate::driver::kafka::load::subscriber::{GroupMember, HOUSEKEEPING};
+use crate::driver::kafka::topics::Topics;
 use crate::driver::work::{
     AcknowledgeTimer, Responsibilities, RetryQueue, WorkEvent, WorkQueue, WorkTerms, Worker,
 };
@@ -88,11 +89,11 @@ impl WorkQueue for KafkaWork<'_> {
     fn worker(&self, number: u16) -> Result<Box<dyn Worker>, DriverError> {
         let WorkPlace { driver, dead, group, terms, .. } = &self.0;
         let KafkaDriver { cell, target, clients, .. } = driver;
-        let (topic, batch) = (&target.name, cell.config.consume.batch);
-        let member = GroupMember::join(clients, topic, (group, number), batch, JOIN)?;
+        let (topics, batch) = (Topics::one(&target.name), cell.config.consume.batch);
+        let member = GroupMember::join(clients, &topics, (group, number), batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
             member,
-            letters: KafkaPublisher::connect(clients, dead, 1)?,
+            letters: KafkaPublisher::connect(clients, &Topics::one(dead), 1)?,
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),

@@ -4,6 +4,8 @@
 pub mod client_log;
 pub mod ffi;
 pub mod publisher;
+mod retries;
 pub mod share;
 pub mod subscriber;
+mod transactions;
 pub mod waker;

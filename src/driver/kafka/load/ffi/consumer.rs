@@ -6,7 +6,7 @@ use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::types::RDKafkaRespErr;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -83,10 +83,24 @@ impl Drop for ConsumerHandle {
 
 /// One record, or an error in the place of one, borrowed from the library.
 pub struct Record<'a> {
+    /// Null in some errors.
+    topic: *mut sys::rd_kafka_topic_t,
     pub partition: i32,
     pub offset: i64,
     pub payload: &'a [u8],
     pub error: Option<RDKafkaErrorCode>,
+}
+
+impl Record<'_> {
+    /// The name of its topic; empty where none is told.
+    pub fn topic(&self) -> &str {
+        if self.topic.is_null() {
+            return "";
+        }
+        // SAFETY: the message that this is borrowed from holds the topic, and the topic its name.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.topic)) };
+        name.to_str().unwrap_or_default()
+    }
 }
 
 /// Takes records from an [`ConsumerHandle`] by the batch.
@@ -172,7 +186,8 @@ impl Reader {
                 };
                 let error = (raw.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR)
                     .then(|| RDKafkaErrorCode::from(raw.err));
-                visit(Record { partition: raw.partition, offset: raw.offset, payload, error });
+                let (topic, partition, offset) = (raw.rkt, raw.partition, raw.offset);
+                visit(Record { topic, partition, offset, payload, error });
                 sys::rd_kafka_message_destroy(message.as_ptr());
             }
         }

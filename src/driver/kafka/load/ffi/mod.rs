@@ -4,15 +4,16 @@
 //! Why it pays: producing by a kept topic handle saves the name's allocation and lookup of every
 //! `send`; draining delivery reports ourselves lets the pacing thread serve them without a second
 //! thread; reading records by the batch halves the CPU of `BaseConsumer::poll`. Everything here is
-//! reached through three safe types: [`ProducerHandle`] (send), [`ConsumerHandle`] (where
-//! partitions pour into) and [`Reader`] (take from it), and [`partition_of`]. Nothing else
-//! belongs here.
+//! reached through four safe types: [`ProducerHandle`] (send), [`TransactionCalls`] (of one of
+//! those), [`ConsumerHandle`] (where partitions pour into) and [`Reader`] (take from it), and
+//! [`partition_of`]. Nothing else belongs here.
 #![allow(unsafe_code)]
 
 mod consumer;
 mod producer;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use super::client_log::KafkaContext;
 use rdkafka::bindings as sys;
@@ -22,6 +23,7 @@ use std::ptr;
 
 pub use consumer::{ConsumerHandle, Reader, Record};
 pub use producer::{Headers, ProducerHandle, Report, Sent};
+pub use transaction::{Remedy, TransactionCalls, TransactionError};
 
 /// The header that carries a message's envelope where its payload is a line of the user's own.
 const ENVELOPE: &CStr = c"brokerbench";

@@ -4,6 +4,7 @@ use super::ENVELOPE;
 use crate::clock::Clock;
 use crate::driver::kafka::load::client_log::KafkaContext;
 use crate::driver::kafka::load::waker::Waker;
+use crate::driver::kafka::topics::Topics;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
@@ -28,6 +29,7 @@ const ABSENT: sys::rd_kafka_msg_status_t =
 #[derive(Clone, Copy, Debug)]
 pub struct Sent<'a> {
     pub slot: u32,
+    /// Of all topics, one after the other.
     pub partition: u16,
     /// Empty for none.
     pub key: &'a [u8],
@@ -61,6 +63,7 @@ const PARTITION: usize = 0;
 const PAYLOAD: usize = 1;
 const KEY: usize = 2;
 const SLOT: usize = 3;
+const TOPIC: usize = 4;
 
 type Argument = sys::rd_kafka_vu_s__bindgen_ty_1;
 
@@ -88,15 +91,15 @@ fn header(name: &CStr, value: &[u8]) -> sys::rd_kafka_vu_t {
 }
 
 impl Arguments {
-    fn of(topic: NonNull<sys::rd_kafka_topic_t>, headers: Headers) -> Self {
+    fn of(headers: Headers) -> Self {
         use sys::rd_kafka_vtype_t as Type;
         let mut all = vec![
             argument(Type::RD_KAFKA_VTYPE_PARTITION, Argument { i32_: 0 }),
             argument(Type::RD_KAFKA_VTYPE_VALUE, bytes(&[])),
             argument(Type::RD_KAFKA_VTYPE_KEY, bytes(&[])),
             argument(Type::RD_KAFKA_VTYPE_OPAQUE, Argument { ptr: ptr::null_mut() }),
+            argument(Type::RD_KAFKA_VTYPE_RKT, Argument { rkt: ptr::null_mut() }),
             argument(Type::RD_KAFKA_VTYPE_MSGFLAGS, Argument { i: sys::RD_KAFKA_MSG_F_COPY }),
-            argument(Type::RD_KAFKA_VTYPE_RKT, Argument { rkt: topic.as_ptr() }),
         ];
         let name = |number| CString::new(format!("header-{number}")).unwrap_or_default();
         let names: Vec<CString> = (0..headers.count).map(name).collect();
@@ -106,9 +109,15 @@ impl Arguments {
         Self { all, _names: names }
     }
 
-    /// For this message; they point into it.
-    fn set(&mut self, message: Sent<'_>) -> &[sys::rd_kafka_vu_t] {
-        self.all[PARTITION].u = Argument { i32_: i32::from(message.partition) };
+    /// For this message, to this partition of this topic; they point into it.
+    fn set(
+        &mut self,
+        message: Sent<'_>,
+        topic: NonNull<sys::rd_kafka_topic_t>,
+        partition: u16,
+    ) -> &[sys::rd_kafka_vu_t] {
+        self.all[TOPIC].u = Argument { rkt: topic.as_ptr() };
+        self.all[PARTITION].u = Argument { i32_: i32::from(partition) };
         self.all[PAYLOAD].u = bytes(message.payload);
         self.all[KEY].u = bytes(message.key);
         let opaque = ptr::without_provenance_mut(message.slot as usize);
@@ -136,15 +145,17 @@ pub enum Report<'a> {
     Trouble(RDKafkaErrorCode, &'a CStr),
 }
 
-/// One producer bound to one topic.
+/// One producer bound to the topics of a cell.
 pub struct ProducerHandle {
-    topic: NonNull<sys::rd_kafka_topic_t>,
+    topics: Topics,
+    /// Of each topic; owned.
+    opened: Vec<NonNull<sys::rd_kafka_topic_t>>,
     /// `None` where messages have no headers.
     arguments: Option<Arguments>,
     queue: NonNull<sys::rd_kafka_queue_t>,
-    waker: Arc<Waker>,
-    /// Last, so that it outlives the two handles made from it.
-    producer: BaseProducer<KafkaContext>,
+    pub(super) waker: Arc<Waker>,
+    /// Last, so that it outlives the handles made from it.
+    pub(super) producer: Arc<BaseProducer<KafkaContext>>,
 }
 
 // SAFETY: librdkafka's handles may be used from any thread; the raw pointers are owned by this
@@ -152,13 +163,14 @@ pub struct ProducerHandle {
 unsafe impl Send for ProducerHandle {}
 
 impl ProducerHandle {
-    /// `None` when the library cannot make the topic's handle: the name is not one.
+    /// `None` when the library cannot make the handle of a topic: its name is not one.
     pub fn new(
         producer: BaseProducer<KafkaContext>,
-        topic: &str,
+        topics: &Topics,
         headers: Headers,
     ) -> Option<Self> {
-        let name = CString::new(topic).ok()?;
+        let names = topics.names().iter().map(|name| CString::new(name.as_str()).ok());
+        let names: Vec<CString> = names.collect::<Option<_>>()?;
         let client = producer.client().native_ptr();
         let waker = Arc::new(Waker::default());
         // It rings only when the queue turns from empty, and log lines may be in it already: look
@@ -168,20 +180,21 @@ impl ProducerHandle {
         // configuration means the client's defaults;
         // the callback's argument outlives it (see `drop`).
         unsafe {
-            let topic =
-                NonNull::new(sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()))?;
-            let Some(queue) = NonNull::new(sys::rd_kafka_queue_get_main(client)) else {
-                sys::rd_kafka_topic_destroy(topic.as_ptr());
-                return None;
-            };
+            let queue = NonNull::new(sys::rd_kafka_queue_get_main(client))?;
             sys::rd_kafka_queue_cb_event_enable(
                 queue.as_ptr(),
                 Some(ring),
                 Arc::as_ptr(&waker).cast_mut().cast(),
             );
-            let some = headers != Headers::default();
-            let arguments = some.then(|| Arguments::of(topic, headers));
-            Some(Self { topic, arguments, queue, waker, producer })
+            let (topics, producer) = (topics.clone(), Arc::new(producer));
+            let arguments = (headers != Headers::default()).then(|| Arguments::of(headers));
+            // From here on it gives back what it has.
+            let mut handle = Self { topics, opened: Vec::new(), arguments, queue, waker, producer };
+            for name in &names {
+                let topic = sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut());
+                handle.opened.push(NonNull::new(topic)?);
+            }
+            Some(handle)
         }
     }
 
@@ -195,11 +208,15 @@ impl ProducerHandle {
 
     /// Copies a message into the library's queue; never blocks.
     pub fn send(&mut self, message: Sent<'_>) -> Result<(), RDKafkaErrorCode> {
+        let (topic, partition) = self.topics.place(message.partition);
+        let Some(topic) = self.opened.get(topic).copied() else {
+            return Err(RDKafkaErrorCode::UnknownPartition);
+        };
         if let Some(arguments) = &mut self.arguments {
-            let arguments = arguments.set(message);
+            let arguments = arguments.set(message, topic, partition);
             let client = self.producer.client().native_ptr();
             // SAFETY: the arguments point into `message`, into names that live beside them, and to
-            // the topic's handle; the library copies all of it, by MSG_F_COPY the payload too,
+            // a topic's handle; the library copies all of it, by MSG_F_COPY the payload too,
             // before it returns. An error is ours to destroy.
             return unsafe {
                 match sys::rd_kafka_produceva(client, arguments.as_ptr(), arguments.len()) {
@@ -212,7 +229,7 @@ impl ProducerHandle {
                 }
             };
         }
-        let Sent { slot, partition, key, payload, .. } = message;
+        let Sent { slot, key, payload, .. } = message;
         // A null key is none, and an empty one would be a key.
         let start = if key.is_empty() { ptr::null() } else { key.as_ptr() };
         // SAFETY: the library copies a key, and by MSG_F_COPY the payload, before it returns; the
@@ -220,7 +237,7 @@ impl ProducerHandle {
         // call before.
         unsafe {
             let refused = sys::rd_kafka_produce(
-                self.topic.as_ptr(),
+                topic.as_ptr(),
                 i32::from(partition),
                 sys::RD_KAFKA_MSG_F_COPY,
                 payload.as_ptr().cast_mut().cast(),
@@ -292,12 +309,12 @@ impl ProducerHandle {
 impl Drop for ProducerHandle {
     fn drop(&mut self) {
         // SAFETY: taking the callback off happens under the queue's lock, so no call of it is
-        // running afterwards and the waker may go. Both handles are released exactly once, before
+        // running afterwards and the waker may go. All handles are released exactly once, before
         // the client (a later field).
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
-            sys::rd_kafka_topic_destroy(self.topic.as_ptr());
+            self.opened.iter().for_each(|topic| sys::rd_kafka_topic_destroy(topic.as_ptr()));
         }
     }
 }
