@@ -439,3 +439,23 @@ fn kafka_goes_on_after_a_kill_and_loses_nothing() {
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
 }
+
+#[test]
+#[ignore = "needs Kafka"]
+fn transactions_of_kafka_go_on_after_a_kill_and_each_message_is_there_once() {
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: kafka, topic: {partitions: 2}, \
+         transaction: {messages: 500, within: 20ms, abort: 0.1}}",
+        Duration::from_secs(1),
+        crash,
+        restart,
+    );
+    assert!(seen.count(Outcome::Aborted) > 0);
+    nothing_acked_is_gone(&seen, &kept);
+    nothing_acked_is_gone(&seen, &delivered);
+    for found in [&kept, &delivered] {
+        let aborted = |number: &&u32| seen.outcomes.get(number) == Some(&Outcome::Aborted);
+        assert_eq!(found.keys().filter(aborted).count(), 0, "aborted, and read");
+    }
+    assert!(kept.values().all(|times| *times == 1), "committed twice");
+}

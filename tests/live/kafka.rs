@@ -3,11 +3,14 @@
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted};
+use brokerbench::driver::{
+    self, Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted,
+};
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
-use brokerbench::scenario::{Cell, Load, Message};
+use brokerbench::scenario::{Cell, Load, Message, Transaction};
 use brokerbench::units::{Bytes, Span};
+use std::collections::BTreeSet;
 
 const MESSAGES: u64 = 1_000_000;
 const PARTITIONS: u16 = 4;
@@ -149,6 +152,111 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     assert_eq!(description.topic_config["min.insync.replicas"], "1");
     assert!(description.broker_config.contains_key("num.io.threads"));
     driver.clean_up().unwrap();
+    driver.clean_up().unwrap();
+}
+
+fn transactional(messages: u32, abort: f64) -> Cell {
+    let mut cell = cell(1);
+    cell.load.connections = 1;
+    let within = Span::from_millis(100);
+    cell.config.transaction = Some(Transaction { messages, within, abort });
+    cell
+}
+
+/// Half of them are aborted: they are in the log, as who reads everything sees, and nobody who
+/// waits for commits is given one.
+#[test]
+#[ignore = "needs a broker"]
+fn what_was_aborted_is_in_the_log_and_nobody_reads_it() {
+    const SENT: u32 = 200;
+    let cell = transactional(10, 0.5);
+    let mut native = Native::new(exe());
+    let mut broker = native.start(&cell.config).unwrap();
+    let clock = Clock::start();
+    let target = broker.target("live", clock);
+    let driver = driver::open(&cell, target.clone()).unwrap();
+    driver.prepare().unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let (mut sent, mut completions, mut acked) = (0, Vec::new(), BTreeSet::new());
+    let (mut ended, deadline) = (0, in_seconds(clock, 60));
+    while ended < SENT {
+        assert!(clock.now_ns() < deadline, "{ended} ended: {:?}", publisher.failures());
+        while sent < SENT {
+            let (payload, partition) = (&sent.to_be_bytes(), sent as u16 % PARTITIONS);
+            let message = Outgoing { slot: sent, partition, payload, ..Outgoing::default() };
+            if publisher.submit(message).unwrap() == Submitted::Full {
+                break;
+            }
+            sent += 1;
+        }
+        publisher.wait(in_seconds(clock, 1), &mut completions).unwrap();
+        ended += completions.len() as u32;
+        for completion in completions.drain(..) {
+            match completion.outcome {
+                Outcome::Acked => assert!(acked.insert(completion.slot)),
+                outcome => assert_eq!(outcome, Outcome::Aborted),
+            }
+        }
+    }
+    drop(publisher);
+    assert_eq!(acked.len() as u32, SENT / 2);
+    let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
+    let mut delivered = BTreeSet::new();
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let until = in_seconds(clock, 3);
+    while clock.now_ns() < until {
+        let mut sink = |message: Incoming<'_>| assert!(delivered.insert(number(message.payload)));
+        subscriber.receive(until, &mut sink).unwrap();
+    }
+    subscriber.close().unwrap();
+    assert_eq!(delivered, acked);
+    let audited = |driver: &dyn Driver| {
+        let mut found = BTreeSet::new();
+        let mut sink = |payload: &[u8]| assert!(found.insert(number(payload)));
+        driver.audit(in_seconds(clock, 60), &mut sink).unwrap();
+        found
+    };
+    assert_eq!(audited(&*driver), acked);
+    let mut plain = cell.clone();
+    plain.config.transaction = None;
+    let all = driver::open(&plain, target).unwrap();
+    assert_eq!(audited(&*all), (0..SENT).collect(), "the others were really written");
+    driver.clean_up().unwrap();
+    broker.stop().unwrap();
+}
+
+/// The older of two producers with one id is fenced: it says so, and nothing of it is committed.
+#[test]
+#[ignore = "needs a broker"]
+fn a_producer_that_comes_again_fences_the_one_before() {
+    let cell = transactional(10, 0.0);
+    let bench = open(&cell);
+    let (driver, clock) = (&bench.driver, bench.clock);
+    driver.prepare().unwrap();
+    let send = |publisher: &mut dyn Publisher, payload: &[u8]| {
+        let message = Outgoing { slot: 0, payload, ..Outgoing::default() };
+        assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
+    };
+    let mut old = driver.publisher(0).unwrap();
+    send(&mut *old, b"of the old one");
+    let mut new = driver.publisher(0).unwrap();
+    let (mut completions, deadline) = (Vec::new(), in_seconds(clock, 90));
+    let error = loop {
+        match old.wait(in_seconds(clock, 1), &mut completions) {
+            Err(error) => break error.to_string().to_lowercase(),
+            Ok(()) => assert!(clock.now_ns() < deadline && completions.is_empty()),
+        }
+    };
+    assert!(error.contains("fenced") || error.contains("epoch"), "{error}");
+    send(&mut *new, b"of the new one");
+    while completions.is_empty() {
+        new.wait(in_seconds(clock, 1), &mut completions).unwrap();
+    }
+    assert_eq!(completions[0].outcome, Outcome::Acked);
+    drop((old, new));
+    let mut found = Vec::new();
+    driver.audit(in_seconds(clock, 60), &mut |payload| found.push(payload.to_vec())).unwrap();
+    assert_eq!(found, [b"of the new one".to_vec()]);
     driver.clean_up().unwrap();
 }
 

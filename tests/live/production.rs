@@ -3,7 +3,7 @@
 //! speed.
 
 use crate::support::program::run;
-use brokerbench::result::{CellSummary, Summary};
+use brokerbench::result::{CellSummary, Judged, Summary};
 
 fn measured(systems: &str, load: &str, message: &str, args: &[&str]) -> Summary {
     let scenario = format!(
@@ -99,5 +99,41 @@ fn both_protocols_of_groups_deliver_everything() {
     let load = format!("{SOME}, consumers: 2");
     for cell in &measured(systems, &load, "size: 100B", &[]).cells {
         is_complete(cell);
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn transactions_are_exact_and_nobody_sees_what_was_aborted() {
+    let systems = "{kafka-tx: {system: kafka, topic: {partitions: 4}, transaction: {messages: 50, \
+                   abort: 0.2}}}";
+    let load = format!("{SOME}, connections: 2, subscriptions: 2");
+    let args = ["--set", "guarantee=exactly-once"];
+    let summary = measured(systems, &load, "size: 100B, key: {count: 1000}", &args);
+    let cell = &summary.cells[0];
+    let counts = &cell.counts;
+    assert_eq!(cell.judged, Some(Judged::Pass), "{:?}", cell.judged_because);
+    let none =
+        [counts.aborted_read, counts.lost, counts.broker_lost, counts.duplicate, counts.failed];
+    assert_eq!(none, [Some(0); 5], "{counts:?}");
+    let (acked, aborted) = (counts.acked.unwrap(), counts.aborted.unwrap());
+    assert_eq!((acked + aborted, counts.indeterminate), (10_000, Some(0)));
+    assert!((1000..=3000).contains(&aborted), "a fifth: {aborted}");
+    assert_eq!(counts.delivered, Some(2 * acked), "to each subscription");
+    let publish = cell.latency.publish.as_ref().unwrap();
+    assert_eq!((publish.count, publish.censored), (acked, 0), "who was aborted waits for nothing");
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn several_topics_are_filled_and_read_whole() {
+    let systems = "{kafka: {topics: 3, topic: {partitions: 2}}, kafka-tx: {system: kafka, topics: \
+                   3, topic: {partitions: 2}, transaction: {messages: 50}}}";
+    for message in ["size: 100B", "size: 100B, headers: 2, key: {count: 1000}"] {
+        let load = format!("{SOME}, consumers: 2");
+        for cell in &measured(systems, &load, message, &[]).cells {
+            is_complete(cell);
+            assert_eq!(cell.counts.broker_lost, Some(0), "{}", cell.label);
+        }
     }
 }

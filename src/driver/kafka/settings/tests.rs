@@ -84,6 +84,35 @@ fn a_deadline_is_the_time_of_a_message_unless_the_scenario_says_otherwise() {
     }
 }
 
+#[test]
+fn transactions_are_read_once_committed_and_outlast_their_messages() {
+    let with = |deadline: Option<u64>, client: &[(&str, &str)]| {
+        let mut cell = cell();
+        let (messages, within) = (100, Span::from_millis(100));
+        let plan = crate::scenario::Transaction { messages, within, abort: 0.0 };
+        cell.config.transaction = Some(plan);
+        cell.load.deadline = deadline.map(Span::from_secs);
+        cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
+    };
+    let plain = settings(&[]).unwrap();
+    let brief = with(None, &[]);
+    assert!(brief.transactions && !plain.transactions);
+    let effective = brief.effective();
+    assert_eq!(effective["consumer.isolation.level"], "read_committed");
+    assert_eq!(effective["producer.enable.idempotence"], "true");
+    assert_eq!(read(&brief.reader_of_all("t"), ISOLATION), "read_uncommitted");
+    assert_eq!(brief.patience(), Duration::from_secs(60));
+    let long = with(Some(90), &[]);
+    assert_eq!(long.effective()["producer.message.timeout.ms"], "90000");
+    assert_eq!(long.patience(), Duration::from_secs(90));
+    // An id that a user's rules let in; nobody else of the run has the rest of it.
+    let named = with(None, &[(TRANSACTIONAL, "orders")]);
+    let id = |settings: &ClientSettings| read(&settings.transactional("cell-0-1"), TRANSACTIONAL);
+    assert_eq!([id(&brief), id(&named)], ["cell-0-1", "orders-cell-0-1"]);
+    assert_eq!(named.producer.get(TRANSACTIONAL), None, "probes are in no transaction");
+}
+
 /// What is set under both names is decided by the order of a hash map:
 /// often enough to see each.
 #[test]
