@@ -186,6 +186,10 @@ impl Producer<'_> {
             let blocked = due <= now && burst < batch;
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
+            if blocked {
+                // What fell due meanwhile was held up, too.
+                self.notes.blocked_until_ns = clock.now_ns();
+            }
         }
         // What the schedule still owed is planned too, sent or not.
         if given_up && !control.abandoned() {
