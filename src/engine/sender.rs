@@ -86,6 +86,18 @@ impl InFlight {
         Some(*place)
     }
 
+    /// Puts the free slots of the connection that would send next behind those of another one;
+    /// false where no other has any.
+    #[cold]
+    fn pass_over(&mut self) -> bool {
+        let Some(first) = self.free.front().map(|slot| self.connection(*slot)) else {
+            return false;
+        };
+        let own = self.free.iter().take_while(|slot| self.connection(**slot) == first).count();
+        self.free.rotate_left(own);
+        own < self.free.len()
+    }
+
     #[inline]
     pub fn connection(&self, slot: u32) -> u16 {
         (slot % self.connections) as u16
@@ -150,6 +162,9 @@ pub struct Sender<const ONE_SERIES: bool> {
     partitions: u16,
     /// Messages in a row to the same partition of a connection.
     run_length: u32,
+    /// Connections that are tried until one takes a message. One whose transaction ends takes
+    /// nothing, and does not hold up the others; elsewhere that one is full holds for all.
+    tries: u16,
     /// Waits without sleeping.
     spins: bool,
     pub publisher: Box<dyn Publisher>,
@@ -188,6 +203,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             producer,
             partitions,
             run_length,
+            tries: if cell.config.transaction.is_some() { connections } else { 1 },
             spins: cell.load.pacer == Pacer::Spin,
         })
     }
@@ -196,6 +212,19 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
     /// slot, or the client's queue is full.
     #[inline]
     pub fn send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
+        let mut tried = 1;
+        while !self.try_to_send(due, book)? {
+            if tried >= self.tries || !self.in_flight.pass_over() {
+                return Ok(false);
+            }
+            tried += 1;
+        }
+        Ok(true)
+    }
+
+    /// On the connection that has been free for longest.
+    #[inline]
+    fn try_to_send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
         let open = due != 0;
         let Some(slot) = self.in_flight.take() else { return Ok(false) };
         let connection = self.in_flight.connection(slot);
@@ -338,6 +367,20 @@ mod tests {
         assert_eq!(table.finish(a).map(|p| p.sequence), Some(7));
         assert!(table.finish(a).is_none() && table.finish(99).is_none());
         assert_eq!(table.busy(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_takes_nothing_is_passed_over() {
+        let mut table = InFlight::new(6, 2);
+        table.free = [0, 2, 1, 4].into();
+        assert!(table.pass_over());
+        assert_eq!(table.free, [1, 4, 0, 2]);
+        assert!(table.pass_over());
+        assert_eq!(table.free, [4, 0, 2, 1]);
+        table.free = [4, 0, 2].into();
+        assert!(!table.pass_over(), "all of one connection");
+        table.free.clear();
+        assert!(!table.pass_over());
     }
 
     #[test]
