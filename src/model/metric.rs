@@ -72,8 +72,8 @@ registry! {
         COMPLETE "complete" Share Mean Higher
             "delivered of all that was due, over all subscriptions";
         COMPLETED_OF_PLANNED "completed_of_planned" Share Mean Higher
-            "acknowledged and received by all by the end of the drain, or aborted on purpose, of what \
-             the window planned; \
+            "acknowledged and received by all by the end of the drain, or aborted on purpose, of \
+             what the window planned; \
              none in the closed model";
         HELD_BY_CONSUMERS "held_by_consumers" Share Mean Neutral
             "share of the window in which producers waited for consumers: `load.backlog` was \

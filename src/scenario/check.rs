@@ -236,27 +236,6 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     check(fits, "load.connections", what, remedy)
 }
 
-/// Several topics are for plain load: faults and experiments look at one.
-pub(super) fn topics(
-    label: &str,
-    config: &SystemConfig,
-    experiment: Option<&Experiment>,
-    faulted: bool,
-) -> Check {
-    if config.topics <= 1 {
-        return Ok(());
-    }
-    let what = match experiment.filter(|experiment| !experiment.loads()) {
-        _ if faulted => "what a fault did to leaders and copies is read off one topic".to_owned(),
-        Some(experiment) => format!("the experiment `{}` uses one topic", experiment.kind()),
-        None if config.consume.mode == ConsumeMode::ShareGroup => {
-            "our client of share groups reads one topic".to_owned()
-        }
-        None => return Ok(()),
-    };
-    refuse(&format!("systems.{label}.topics"), what, "remove it: `topic.partitions` spreads, too")
-}
-
 /// What a scenario may set on the Sentinels: milliseconds, or a count.
 /// The rest is the environment's.
 const SENTINEL: [&str; 4] =

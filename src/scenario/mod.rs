@@ -32,6 +32,7 @@ mod source;
 mod stages;
 mod system;
 mod threshold;
+mod topics_check;
 mod transaction;
 
 pub use best_of::Setting;

@@ -23,6 +23,7 @@ use super::source;
 use super::stages;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
+use super::topics_check;
 use super::transaction;
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
 use crate::payload::Lines;
@@ -236,7 +237,7 @@ fn cells_at(
         consume_check::surplus_members(label, config, &load)?;
         check::library(label, config, &load, experiment.as_ref(), &message)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
-        check::topics(label, config, experiment.as_ref(), !faults.is_empty())?;
+        topics_check::check(label, config, experiment.as_ref(), !faults.is_empty())?;
         loads.iter().try_for_each(|load| {
             transaction::fits(label, config, load, experiment.as_ref())
         })?;

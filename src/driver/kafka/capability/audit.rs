@@ -136,8 +136,8 @@ fn read_to(
     Ok(())
 }
 
-/// Waits until no transaction is open; those that nobody ends any more are ended by the broker. What
-/// lies behind an open one is hidden from who reads what is committed, and would pass for lost.
+/// Waits until no transaction is open; those that nobody ends any more are ended by the broker.
+/// What lies behind an open one is hidden from who reads what is committed, and would pass for lost.
 fn await_transactions(
     consumer: &BaseConsumer<KafkaContext>,
     source: &AuditSource<'_>,
@@ -155,8 +155,8 @@ fn await_transactions(
         let committed = || Some(end(consumer).ok()? >= end(of_all.consumer()).ok()?);
         while committed() != Some(true) {
             if clients.clock.until(deadline_ns).is_zero() {
-                let cause = format!("a transaction is still open in partition {partition} of {topic}");
-                return Err(refused("audit", cause));
+                let cause = "a transaction is still open";
+                return Err(refused(format!("read partition {partition} of {topic}"), cause));
             }
             std::thread::sleep(PAUSE);
         }
