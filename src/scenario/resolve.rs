@@ -239,7 +239,7 @@ fn cells_at(
         copies_check::awaited(label, config, experiment.as_ref())?;
         topics_check::check(label, config, experiment.as_ref(), !faults.is_empty())?;
         loads.iter().try_for_each(|load| {
-            transaction::fits(label, config, load, experiment.as_ref())
+            transaction::fits(label, config, load, experiment.as_ref(), !faults.is_empty())
         })?;
         fault_check::system(label, config, &faults)?;
     }

@@ -5,6 +5,7 @@ use super::check::{Check, check};
 use super::experiment::Experiment;
 use super::load::Load;
 use super::system::{ConsumeMode, SystemConfig};
+use crate::record::SILENCE_NS;
 use crate::units::Span;
 use crate::yaml::Problem;
 use schemars::JsonSchema;
@@ -34,6 +35,8 @@ fn within() -> Span {
 const SOONEST: Span = Span::from_millis(1);
 /// Well before the broker would end it.
 const LATEST: Span = Span::from_secs(30);
+/// With faults, half of the silence that counts as an outage.
+const LATEST_WITH_FAULTS: Span = Span(SILENCE_NS / 2);
 const KEY: &str = "transaction";
 
 impl Transaction {
@@ -50,6 +53,7 @@ pub(super) fn fits(
     config: &SystemConfig,
     load: &Load,
     experiment: Option<&Experiment>,
+    faulted: bool,
 ) -> Check {
     let fail = |path: &[&str], what: &str, remedy: &str| {
         let full = ["systems", label].into_iter().chain(path.iter().copied());
@@ -67,6 +71,13 @@ pub(super) fn fits(
         };
     };
     plan.possible(label, load)?;
+    if faulted && plan.within > LATEST_WITH_FAULTS {
+        let what = format!(
+            "acknowledgements come with the commits, and with faults {} without any are an outage",
+            Span(SILENCE_NS)
+        );
+        return fail(&[KEY, "within"], &what, "write `within: 50ms`, or less");
+    }
     if set("isolation.level") == Some("read_uncommitted") {
         let what = "consumers would be given what was aborted, which the books hold to be harm";
         return fail(&["client", "isolation.level"], what, "remove it, or `transaction`");
@@ -188,6 +199,11 @@ mod tests {
             let error = scenario(&kafka, &format!("{OPEN}{rest}")).unwrap_err();
             assert!(error.contains(key) && error.contains(words), "{kafka}: {error}");
         }
+        let faults = "load: {model: open, rate: 1k/s, in-flight: 100000}\n\
+                      faults: [{kind: kill, target: node, at: 2s, for: 1s}]\n";
+        let error = scenario(&kafka(""), faults).unwrap_err();
+        assert!(error.contains("transaction.within") && error.contains("100ms"), "{error}");
+        scenario(&kafka(", within: 50ms"), faults).unwrap();
         let many = "load: {model: open, rate: 1k/s, in-flight: 1024, connections: 16}\n";
         let error = scenario(&kafka(""), many).unwrap_err();
         assert!(error.contains("each connection has 64"), "{error}");

@@ -137,7 +137,8 @@ fn read_to(
 }
 
 /// Waits until no transaction is open; those that nobody ends any more are ended by the broker.
-/// What lies behind an open one is hidden from who reads what is committed, and would pass for lost.
+/// What lies behind an open one is hidden from whoever reads what is committed, and would pass for
+/// lost.
 fn await_transactions(
     consumer: &BaseConsumer<KafkaContext>,
     source: &AuditSource<'_>,
