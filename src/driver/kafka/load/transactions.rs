@@ -23,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// The longest that one call may block: the wish to stop is seen within this.
 const TURN: Duration = Duration::from_secs(1);
+/// How long the messages of a transaction that is to be aborted may take to reach the log. One that
+/// has failed already sends nothing more.
+const FLUSH: Duration = Duration::from_secs(5);
 /// Before a call is made again.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -72,17 +75,16 @@ impl Transactions {
         clients: &Clients,
         patience: Patience,
     ) -> Result<Self, DriverError> {
-        let failed = |error: TransactionError| {
-            refused("begin transactions", clients.log.explain(error.words))
-        };
+        const WHAT: &str = "begin transactions";
         let calls = handle.transaction_calls();
-        patience.resume(|turn| calls.init(turn)).and_then(|()| calls.begin()).map_err(failed)?;
+        let begun = patience.resume(|turn| calls.init(turn)).and_then(|()| calls.begin());
+        begun.map_err(|error| refused(WHAT, clients.log.explain(error.words)))?;
         let (orders, ordered) = channel();
         let (tell, told) = channel();
         let clock = clients.clock;
         let work = move || end_as_ordered(&calls, clock, &patience, &ordered, &tell);
         let thread = std::thread::Builder::new().name("kafka-transactions".into()).spawn(work);
-        thread.map_err(|error| refused("begin transactions", error))?;
+        thread.map_err(|error| refused(WHAT, error))?;
         let (slots, due_ns) = (Vec::new(), u64::MAX);
         Ok(Self { plan, ended: 0, slots, due_ns, ending: false, orders, told })
     }
@@ -218,12 +220,47 @@ fn end_one(
     if !commit {
         // What an abort finds still here never reaches the log, and then there is nothing that the
         // broker must hide. Where it cannot get there, it is aborted all the same.
-        let _ = patience.resume(|turn| calls.flush(turn));
+        let brief = Patience { limit: FLUSH.min(patience.limit), ..patience.clone() };
+        let _ = brief.resume(|turn| calls.flush(turn));
         return abort().map(|()| End::Aborted);
     }
     match patience.resume(|turn| calls.commit(turn)) {
         Ok(()) => Ok(End::Committed),
         Err(error) if error.remedy == Remedy::Abort => abort().map(|()| End::Failed(error.code)),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn what_may_be_resumed_is_called_again_and_nothing_else() {
+        let mut patience = Patience { limit: Duration::from_secs(60), stop: Arc::default() };
+        let calls = Cell::new(0);
+        let failing = |remedy, times| {
+            let calls = &calls;
+            calls.set(0);
+            move |_| {
+                calls.set(calls.get() + 1);
+                let (code, words) = (RDKafkaErrorCode::OperationTimedOut, "no answer".to_owned());
+                let error = TransactionError { code, words, remedy };
+                if calls.get() > times { Ok(()) } else { Err(error) }
+            }
+        };
+        assert!(patience.resume(failing(Remedy::Again, 2)).is_ok());
+        assert_eq!(calls.get(), 3);
+        for remedy in [Remedy::Abort, Remedy::Nothing] {
+            let error = patience.resume(failing(remedy, 9)).unwrap_err();
+            assert_eq!((error.remedy, calls.get()), (remedy, 1));
+        }
+        patience.stop.store(true, Relaxed);
+        assert!(patience.resume(failing(Remedy::Again, 9)).is_err());
+        assert_eq!(calls.get(), 1, "told to stop");
+        patience = Patience { limit: Duration::ZERO, stop: Arc::default() };
+        assert!(patience.resume(failing(Remedy::Again, 9)).is_err());
+        assert_eq!(calls.get(), 1, "no time is left");
     }
 }
