@@ -243,7 +243,7 @@ mod tests {
         let failing = |remedy, times| {
             let calls = &calls;
             calls.set(0);
-            move |_| {
+            move |_: Duration| {
                 calls.set(calls.get() + 1);
                 let (code, words) = (RDKafkaErrorCode::OperationTimedOut, "no answer".to_owned());
                 let error = TransactionError { code, words, remedy };
