@@ -63,23 +63,26 @@ impl Deadlines {
         Latency::ALL.into_iter().filter_map(|latency| Some((latency, of(latency)?))).collect()
     }
 
-    /// Likewise of the latencies from the plan, of what was planned in one part of the load, which
-    /// ended at `end_ns`.
+    /// Likewise of the latencies from the plan, of one part of the load, which ended at `end_ns`:
+    /// of so many messages that were due in it, so many aborted on purpose.
     pub fn censored_in(
         &self,
         (part, end_ns): (usize, u64),
-        planned: u64,
+        (due, aborted): (u64, u64),
         telemetry: &Telemetry,
         delivers: bool,
     ) -> BTreeMap<Latency, Censored> {
         let of = |latency: Latency| {
-            let until_ns = match latency {
-                Latency::EndToEnd => Some(self.collected_ns).filter(|_| delivers)?,
-                Latency::Publish | Latency::ScheduleLag => self.answered_ns.unwrap_or(0),
+            let (aborted, until_ns) = match latency {
+                Latency::EndToEnd => (aborted, Some(self.collected_ns).filter(|_| delivers)?),
+                Latency::Publish => (aborted, self.answered_ns.unwrap_or(0)),
+                // Those that were aborted had been sent.
+                Latency::ScheduleLag => (0, self.answered_ns.unwrap_or(0)),
                 Latency::Service => return None,
             };
-            let count = planned.saturating_sub(telemetry.measured_in(latency, part).len());
+            let ended = aborted + telemetry.measured_in(latency, part).len();
             let at_least_ns = until_ns.saturating_sub(end_ns);
+            let count = due.saturating_sub(ended);
             (count > 0).then_some(Censored { count, at_least_ns })
         };
         Latency::ALL.into_iter().filter_map(|latency| Some((latency, of(latency)?))).collect()

@@ -100,6 +100,11 @@ impl Control {
         }
     }
 
+    /// So many parts the load has, as [`Control::part`] counts them.
+    pub fn parts(&self) -> usize {
+        self.stage_ends_ns.len() + 2
+    }
+
     #[inline]
     pub fn in_window(&self, at_ns: u64) -> bool {
         at_ns >= self.window_start.load(Relaxed) && at_ns < self.window_end.load(Relaxed)

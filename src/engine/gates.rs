@@ -25,7 +25,7 @@ pub struct Evidence {
     pub subscriptions: u64,
     /// Backlog in messages at the start and the end of the window.
     pub backlog: (u64, u64),
-    /// (quantile's name, generator's own lag there, value of the primary latency there), ns.
+    /// (quantile and stage, generator's own lag there, value of the primary latency there), ns.
     pub lag: Option<(String, u64, u64)>,
     /// Share of the window that the busiest of the threads that pace and consume ran.
     pub busiest_share: Option<f64>,
@@ -107,7 +107,7 @@ fn harness_gates(e: &Evidence) -> Vec<Gate> {
     );
     let mut gates = vec![harness("books-balance", balanced, books, "both sums exact")];
     if let Some((quantile, lag, value)) = &e.lag {
-        let limit = ((*value as f64 * LAG_SHARE) as u64).max(WAKE_NS);
+        let limit = lag_limit_ns(*value);
         let found = format!("{} µs at {quantile}, without back-pressure", lag / 1000);
         let words = format!(
             "{} µs: 25 % of the latency there, at least {} µs",
@@ -124,6 +124,11 @@ fn harness_gates(e: &Evidence) -> Vec<Gate> {
         gates.push(harness("steal-time", share <= STEAL_SHARE, percent(share), "5 %"));
     }
     gates
+}
+
+/// So late the generator itself may be where the latency is this.
+pub fn lag_limit_ns(value_ns: u64) -> u64 {
+    ((value_ns as f64 * LAG_SHARE) as u64).max(WAKE_NS)
 }
 
 fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {

@@ -7,7 +7,7 @@ use super::collect::Telemetry;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
 use super::floor::floor_of;
-use super::gates::{Evidence, judge};
+use super::gates::{Evidence, judge, lag_limit_ns};
 use super::health::Spent;
 use super::publish::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
@@ -49,7 +49,8 @@ pub fn output(
         collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
     let rate_per_s = load.rate.map(|rate| rate.per_s());
     snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
-    let Collected { books, totals, own_lag, .. } = &collected;
+    collected.stages = stages(load, window, &collected, &telemetry);
+    let Collected { books, totals, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
     let windows = totals.rows(
@@ -87,14 +88,14 @@ pub fn output(
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
-        floor: floor_of(own_lag),
+        floor: floor_of(&collected.own_lag_of_all()),
         saturated_samples: telemetry.saturated,
         censored: collected.censored.clone(),
         window_acked: totals.window_acked,
         window_consumed: totals.window_consumed,
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
-        stages: stages(load, window, &collected, &telemetry),
+        stages: collected.stages.clone(),
         held_by_consumers,
         observations: overtaken(load, totals, &counted)
             .into_iter()
@@ -118,7 +119,8 @@ pub fn output(
 struct Collected {
     books: Books,
     totals: Totals,
-    own_lag: Timings,
+    /// By part of the load.
+    own_lag: Vec<Timings>,
     /// Of each producer's and each consumer's thread.
     cpu: Vec<PerSecond>,
     seen: FaultObservations,
@@ -126,6 +128,7 @@ struct Collected {
     retries: BTreeMap<String, u64>,
     deadlines: Deadlines,
     censored: BTreeMap<Latency, Censored>,
+    stages: Vec<StageRecord>,
     error: Option<String>,
 }
 
@@ -160,8 +163,11 @@ impl Collected {
         for (report, producer) in reports.into_iter().zip(0..) {
             self.seen.add_producer(producer, &report.tenths, report.traces);
             self.totals.add(&report.totals);
-            // Equal bounds: adding cannot fail.
-            let _ = self.own_lag.add(&*report.own_lag);
+            self.own_lag.resize_with(report.own_lag.len(), Timings::default);
+            for (all, own) in self.own_lag.iter_mut().zip(&report.own_lag) {
+                // Equal bounds: adding cannot fail.
+                let _ = all.add(&**own);
+            }
             self.cpu.push(report.cpu.by_second);
             self.deadlines.producer(report.waited);
             for (reason, count) in report.failures {
@@ -188,6 +194,14 @@ impl Collected {
             }
             self.books.consumed.push(all);
         }
+    }
+
+    fn own_lag_of_all(&self) -> Timings {
+        let mut all = Timings::default();
+        for part in &self.own_lag {
+            let _ = all.add(&**part);
+        }
+        all
     }
 
     fn again(&mut self, who: &str, reasons: BTreeMap<String, u64>) {
@@ -259,15 +273,15 @@ fn stages(
             break;
         }
         let in_stage = |of: &PerSecond| within(of, start_ns / SECOND_NS, end_ns / SECOND_NS);
-        let planned = in_stage(&totals.offered).saturating_sub(in_stage(&totals.aborted));
+        let (due, aborted) = (in_stage(&totals.offered), in_stage(&totals.aborted));
         let delivers = load.subscriptions > 0;
         records.push(StageRecord {
             from_per_s: stage.from.per_s(),
             to_per_s: stage.to.per_s(),
             start_ns,
             end_ns,
-            planned,
-            censored: deadlines.censored_in((part, end_ns), planned, telemetry, delivers),
+            planned: due.saturating_sub(aborted),
+            censored: deadlines.censored_in((part, end_ns), (due, aborted), telemetry, delivers),
         });
         start_ns = end_ns;
     }
@@ -283,8 +297,7 @@ fn evidence(
     spent: Option<&Spent>,
     telemetry: &Telemetry,
 ) -> Evidence {
-    let (Collected { books, totals, own_lag, .. }, open) =
-        (collected, cell.load.model == Model::Open);
+    let (Collected { books, totals, .. }, open) = (collected, cell.load.model == Model::Open);
     // The first second of the window, and the first one after it.
     let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
     let backlog_at = |second: u64| {
@@ -292,19 +305,6 @@ fn evidence(
             .rfind(|row| row.start_ns / SECOND_NS < second)
             .map_or(0, |row| row.backlog_messages)
     };
-    let timer = settling_timer(cell);
-    let recorded = telemetry.measured(timer);
-    let reported =
-        Distribution::of(&recorded, collected.censored.get(&timer).copied().unwrap_or_default());
-    let quantile = crate::stats::highest_quantile(&cell.primary, own_lag.len());
-    let lag = (open && !reported.is_empty()).then(|| {
-        let share = quantile.share();
-        let value = reported.statistic(Statistic::Quantile(quantile));
-        // Of very few messages no quantile is shown.
-        let value =
-            value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
-        (quantile.to_string(), own_lag.value_at_quantile(share), value)
-    });
     let arrived = match books.acknowledges {
         true => totals.window_acked.max(telemetry.measured(Latency::Service).len()),
         false => totals.window_consumed.max(telemetry.measured(Latency::EndToEnd).len()),
@@ -318,7 +318,7 @@ fn evidence(
         acked_in_time: within(&totals.acked, first, last),
         subscriptions: u64::from(cell.load.subscriptions),
         backlog: (backlog_at(first), backlog_at(last)),
-        lag,
+        lag: if open { worst_lag(cell, collected, telemetry) } else { None },
         // One that never sleeps is busy whatever it does.
         busiest_share: (last > first && cell.load.pacer == Pacer::Sleep)
             .then(|| collected.busiest(first, last)),
@@ -340,6 +340,43 @@ fn evidence(
         faults: !cell.faults.is_empty(),
         staged: !cell.load.stages.is_empty(),
     }
+}
+
+/// The generator's own lag beside the latency that it is part of, in the part of the load where its
+/// share is the largest: what is calm may not hide behind what is slow.
+fn worst_lag(
+    cell: &Cell,
+    collected: &Collected,
+    telemetry: &Telemetry,
+) -> Option<(String, u64, u64)> {
+    let timer = settling_timer(cell);
+    let of = |(part, own): (usize, &Timings)| {
+        let stage = part.checked_sub(2).and_then(|number| collected.stages.get(number));
+        let censored = stage.map_or(&collected.censored, |stage| &stage.censored).get(&timer);
+        let recorded = telemetry.measured_in(timer, part);
+        let reported = Distribution::of(&recorded, censored.copied().unwrap_or_default());
+        if reported.is_empty() {
+            return None;
+        }
+        let quantile = crate::stats::highest_quantile(&cell.primary, own.len());
+        let share = quantile.share();
+        let value = reported.statistic(Statistic::Quantile(quantile));
+        // Of very few messages no quantile is shown.
+        let value =
+            value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
+        let name = match stage {
+            None => quantile.to_string(),
+            Some(_) => format!("{quantile} of stage {}", part - 1),
+        };
+        Some((name, own.value_at_quantile(share), value))
+    };
+    let parts = collected.own_lag.iter().enumerate().skip(1).filter_map(of);
+    parts.max_by(|a, b| lag_share(a).total_cmp(&lag_share(b)))
+}
+
+/// Of the limit that the gate sets.
+fn lag_share((_, lag_ns, value_ns): &(String, u64, u64)) -> f64 {
+    *lag_ns as f64 / lag_limit_ns(*value_ns) as f64
 }
 
 fn resources(cell: &Cell, spent: Option<&Spent>, sent: u64, pace: &Pace) -> Resources {

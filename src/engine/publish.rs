@@ -23,8 +23,8 @@ pub struct ProducerReport {
     pub lanes: Vec<Produced>,
     pub totals: Totals,
     /// sent − planned of those messages that no back-pressure delayed: the generator's own
-    /// lateness, in the window.
-    pub own_lag: Timings,
+    /// lateness, in the window, by part of the load.
+    pub own_lag: Vec<Timings>,
     pub failures: BTreeMap<String, u64>,
     pub retries: BTreeMap<String, u64>,
     pub cpu: ThreadCpu,
@@ -163,9 +163,11 @@ impl Producer<'_> {
             let known = if awaits_window { stop_at.min(now + AHEAD_NS / 2) } else { stop_at };
             self.notes.tick(now);
             let mut burst = 0;
+            let mut blocked = false;
             while due <= now && due < known && !self.complete(planned) && burst < batch {
                 if !self.sender.send(due, &mut self.notes)? {
                     self.notes.blocked_until_ns = clock.now_ns();
+                    blocked = true;
                     break;
                 }
                 planned += 1;
@@ -183,12 +185,13 @@ impl Producer<'_> {
             }
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or
             // for answers.
-            let blocked = due <= now && burst < batch;
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
             if blocked {
-                // What fell due meanwhile was held up, too.
-                self.notes.blocked_until_ns = clock.now_ns();
+                // What fell due meanwhile was held up, too. What the wait took beyond its end is
+                // our own lateness.
+                let held_ns = clock.now_ns().min(until);
+                self.notes.blocked_until_ns = self.notes.blocked_until_ns.max(held_ns);
             }
         }
         // What the schedule still owed is planned too, sent or not.
@@ -297,6 +300,7 @@ impl<'a> Notes<'a> {
         let watched = !of.cell.faults.is_empty();
         let report = ProducerReport {
             lanes: vec![Produced::default(); lanes],
+            own_lag: vec![Timings::default(); of.control.parts()],
             totals: Totals { planned: open.then_some(0), ..Totals::default() },
             traces: (0..lanes).filter(|_| watched).map(|_| AckTrace::new(start_ns)).collect(),
             tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
@@ -342,11 +346,12 @@ impl SendBook for Notes<'_> {
             totals.offered.add(planned_ns, 1);
             totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
-            self.recorder.record(Latency::ScheduleLag, self.control.part(planned_ns), lag);
+            let part = self.control.part(planned_ns);
+            self.recorder.record(Latency::ScheduleLag, part, lag);
             if planned_ns <= self.blocked_until_ns {
                 totals.backpressured += 1;
-            } else if in_window {
-                self.report.own_lag.saturating_record(lag);
+            } else if in_window && let Some(own) = self.report.own_lag.get_mut(part) {
+                own.saturating_record(lag);
             }
         }
     }

@@ -179,7 +179,8 @@ impl<'a> Line<'a> {
             None => (None, tag),
             Some(rest) => {
                 let (number, name) = rest.split_once('.')?;
-                let number = number.parse().ok().filter(|number| (1..=MOST_STAGES).contains(number));
+                let number = number.parse().ok();
+                let number = number.filter(|number| (1..=MOST_STAGES).contains(number));
                 (Some(number?), name)
             }
         };
