@@ -283,27 +283,25 @@ impl Books {
             all.extend(found.take(EXAMPLES).map(example));
         };
         name("broker_lost", &mut self.broker_lost());
-        let mut add = |harm,
-                       consumed: &Consumed,
-                       rule: fn([u64; 5]) -> u64,
-                       delivered_only: bool| {
-            let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
-                let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
-                // Where a reply promises nothing, every message that was sent is owed: none counts
-                // as unacknowledged.
-                let end = if delivered_only {
-                    consumed.end(*key).min(produced.sent)
-                } else {
-                    produced.sent
+        let mut add =
+            |harm, consumed: &Consumed, rule: fn([u64; 5]) -> u64, delivered_only: bool| {
+                let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
+                    let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
+                    // Where a reply promises nothing, every message that was sent is owed: none counts
+                    // as unacknowledged.
+                    let end = if delivered_only {
+                        consumed.end(*key).min(produced.sent)
+                    } else {
+                        produced.sent
+                    };
+                    let promised = if self.acknowledges { 0 } else { u64::MAX };
+                    let rule = move |[a, f, x, s, h]: [u64; 5]| rule([a | promised, f, x, s, h]);
+                    let Produced { acked, failed, aborted, .. } = produced;
+                    let found = SeqSet::matching(end, [acked, failed, aborted, seen, held], rule);
+                    found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
                 };
-                let promised = if self.acknowledges { 0 } else { u64::MAX };
-                let rule = move |[a, f, x, s, h]: [u64; 5]| rule([a | promised, f, x, s, h]);
-                let Produced { acked, failed, aborted, .. } = produced;
-                let found = SeqSet::matching(end, [acked, failed, aborted, seen, held], rule);
-                found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
+                name(harm, &mut self.produced.iter().flat_map(of_lane));
             };
-            name(harm, &mut self.produced.iter().flat_map(of_lane));
-        };
         for consumed in &self.consumed {
             let absent = if self.unaudited { "undelivered" } else { "lost" };
             add(absent, consumed, |[a, _, _, s, h]| a & !s & !h, false);

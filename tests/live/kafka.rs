@@ -3,9 +3,7 @@
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{
-    self, Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted,
-};
+use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted};
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
 use brokerbench::scenario::{Cell, Load, Message, Transaction};
@@ -171,7 +169,7 @@ fn what_was_aborted_is_in_the_log_and_nobody_reads_it() {
     const SENT: u32 = 200;
     let cell = transactional(10, 0.5);
     let mut native = Native::new(exe());
-    let mut broker = native.start(&cell.config).unwrap();
+    let broker = native.start(&cell.config).unwrap();
     let clock = Clock::start();
     let target = broker.target("live", clock);
     let driver = driver::open(&cell, target.clone()).unwrap();
@@ -265,31 +263,36 @@ fn a_producer_that_comes_again_fences_the_one_before() {
 #[test]
 #[ignore = "needs a broker"]
 fn a_closed_consumer_has_committed() {
-    let mut cell = cell(1);
-    cell.config.topic.partitions = 1;
-    cell.load.connections = 1;
-    let bench = open(&cell);
-    let (driver, clock) = (&bench.driver, bench.clock);
-    driver.prepare().unwrap();
-    let mut publisher = driver.publisher(0).unwrap();
-    let mut completions = Vec::new();
-    for slot in 0..10 {
-        publisher.submit(Outgoing { slot, payload: &[slot as u8], ..Outgoing::default() }).unwrap();
-    }
-    while completions.len() < 10 {
-        publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
-    }
-    let mut seen = Vec::new();
-    for _ in 0..2 {
-        let mut subscriber = driver.subscriber(0, 0).unwrap();
-        let until = in_seconds(clock, 2);
-        while seen.len() < 10 || clock.now_ns() < until {
-            subscriber.receive(until, &mut |message| seen.push(message.payload[0])).unwrap();
+    for topics in [1, 2] {
+        let mut cell = cell(1);
+        (cell.config.topics, cell.config.topic.partitions) = (topics, 1);
+        cell.load.connections = 1;
+        let bench = open(&cell);
+        let (driver, clock) = (&bench.driver, bench.clock);
+        driver.prepare().unwrap();
+        let mut publisher = driver.publisher(0).unwrap();
+        let mut completions = Vec::new();
+        for slot in 0..10 {
+            let (payload, partition) = (&[slot as u8], slot as u16 % topics);
+            let message = Outgoing { slot, partition, payload, ..Outgoing::default() };
+            publisher.submit(message).unwrap();
         }
-        subscriber.close().unwrap();
+        while completions.len() < 10 {
+            publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
+        }
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let mut subscriber = driver.subscriber(0, 0).unwrap();
+            let until = in_seconds(clock, 2);
+            while seen.len() < 10 || clock.now_ns() < until {
+                subscriber.receive(until, &mut |message| seen.push(message.payload[0])).unwrap();
+            }
+            subscriber.close().unwrap();
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..10).collect::<Vec<u8>>(), "{topics} topics");
+        driver.clean_up().unwrap();
     }
-    assert_eq!(seen, (0..10).collect::<Vec<u8>>());
-    driver.clean_up().unwrap();
 }
 
 /// Consumers that join one after the other, more than there are partitions, and share the work.

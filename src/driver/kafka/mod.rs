@@ -13,9 +13,9 @@ mod driver;
 mod load;
 mod settings;
 mod survival;
-mod topics;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
 pub use capability::reflector::start as reflector;

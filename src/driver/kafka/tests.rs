@@ -170,10 +170,6 @@ fn several_topics_are_one_row_of_partitions_each_in_order() {
     let mut sink = |payload: &[u8]| audited.push(u64::from_be_bytes(payload.try_into().unwrap()));
     bench.driver.audit(after(bench.clock, 20), &mut sink).unwrap();
     whole_and_in_order(&audited, 6000, 6);
-    // One consumer who comes again goes on where it was, in each of the topics.
-    let mut subscriber = bench.driver.subscriber(0, 0).unwrap();
-    publish(&bench, &cell, 600);
-    whole_and_in_order(&receive(&bench, &mut subscriber, 600), 600, 6);
     let place = |key: &[u8]| bench.driver.partition_of(key, 6);
     let places: BTreeSet<u16> = (0..200u32).map(|key| place(&key.to_be_bytes())).collect();
     assert_eq!(places, (0..6).collect());

@@ -85,10 +85,7 @@ fn a_message_stored_twice_is_a_duplicate_of_the_log_and_few_of_many_are_named() 
     });
     books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
     let found = books.total();
-    assert_eq!(
-        (found.duplicate, found.log_duplicate, found.broker_lost),
-        (8, Some(8), Some(0))
-    );
+    assert_eq!((found.duplicate, found.log_duplicate, found.broker_lost), (8, Some(8), Some(0)));
     let examples = books.examples();
     assert_eq!(examples.len(), 2 * EXAMPLES, "five of each: {examples:?}");
     books.audit.as_mut().unwrap().retains = false;
@@ -206,8 +203,5 @@ fn what_two_consumers_saw_is_a_duplicate_and_numbers_nobody_sent_are_foreign() {
     let mut books = books(0..10, 10);
     books.consumed = vec![one];
     let found = books.balance(0);
-    assert_eq!(
-        (found.delivered, found.duplicate, found.foreign, found.reordered),
-        (10, 1, 1, 0)
-    );
+    assert_eq!((found.delivered, found.duplicate, found.foreign, found.reordered), (10, 1, 1, 0));
 }

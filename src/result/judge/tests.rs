@@ -75,8 +75,7 @@ fn broker_loss_delivery_loss_and_what_may_still_come_are_told_apart() {
     });
     assert_eq!(judged, Judged::Fail);
     assert!(
-        because.contains("broker loss: 312")
-            && because.contains("200 of them delivered before"),
+        because.contains("broker loss: 312") && because.contains("200 of them delivered before"),
         "{because}"
     );
     assert!(because.contains("number 17 of producer 0, lane 2"), "{because}");
@@ -85,8 +84,7 @@ fn broker_loss_delivery_loss_and_what_may_still_come_are_told_apart() {
     assert!(judged == Judged::Fail && because.contains("delivery loss: 3"), "{because}");
     let (judged, because) = with(|r| r.counts.undelivered = Some(5));
     assert!(
-        judged == Judged::Inconclusive
-            && because.contains("5 messages were still in the broker"),
+        judged == Judged::Inconclusive && because.contains("5 messages were still in the broker"),
         "{because}"
     );
     let (judged, _) = with(|r| {
@@ -170,8 +168,7 @@ fn a_fault_that_was_not_applied_settles_nothing_and_passes_say_how_much_they_say
     assert!(because[0].contains("10 faults") && because[0].contains("26 %"), "{because:?}");
     record.faults[3].not_applied = Some("no such node".into());
     assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
-    record.faults[3] =
-        Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
+    record.faults[3] = Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
     assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
 }
 
@@ -193,10 +190,7 @@ fn surprises_are_told_both_ways_also_where_nothing_is_judged() {
     let copies = |record: &mut CellRecord| {
         (record.id.nodes, record.survives.node_loss, record.survives.copies) = (3, true, 3);
     };
-    assert!(
-        told(FaultKind::PowerLoss, 9, copies).contains("should survive"),
-        "one node of three"
-    );
+    assert!(told(FaultKind::PowerLoss, 9, copies).contains("should survive"), "one node of three");
     assert_eq!(told(FaultKind::MemFull, 9, |_| ()), "");
     assert_eq!(told(FaultKind::Pause, 9, |r| r.id.nodes = 3), "", "no promise either way");
 }

@@ -174,7 +174,7 @@ impl KafkaPublisher {
         let transactions =
             self.connections.iter_mut().filter_map(|connection| connection.transactions.as_mut());
         // Each is asked.
-        transactions.fold(false, |open, transactions| transactions.give_up() || open)
+        transactions.map(Transactions::give_up).filter(|open| *open).count() > 0
     }
 
     /// When the transaction that is due first ends.

@@ -71,13 +71,7 @@ impl GroupMember {
             std::thread::sleep(Duration::from_millis(2));
         }
         let reader = Reader::new(handle, batch.max(1) as usize, settings.headers.envelope);
-        Ok(Self {
-            reader,
-            positions: Vec::new(),
-            topics: topics.clone(),
-            due_ns: 0,
-            clock: *clock,
-        })
+        Ok(Self { reader, positions: Vec::new(), topics: topics.clone(), due_ns: 0, clock: *clock })
     }
 
     pub fn context(&self) -> &KafkaContext {
