@@ -2,6 +2,7 @@
 //! what was done, no more and no less: every count, the verdict under every guarantee, the named
 //! examples, RTO and RPO.
 
+mod lateness;
 mod production;
 
 use super::cell_run::CellRun;
