@@ -120,7 +120,7 @@ fn latencies() {
     for i in 0..MESSAGES {
         let latency = 100_000 + (i * 7919) % 900_000;
         for timer in [Latency::Publish, Latency::Service, Latency::ScheduleLag, Latency::EndToEnd] {
-            recorder.record(timer, false, black_box(latency));
+            recorder.record(timer, 1, black_box(latency));
         }
     }
 }

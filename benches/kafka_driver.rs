@@ -109,8 +109,12 @@ fn paced(address: &str, cell: &Cell, round: u32) -> Result<(), Box<dyn Error>> {
             let now = clock.now_ns();
             if next < count && now >= due {
                 let partition = (next / RUN % u64::from(cell.config.partitions())) as u16;
-                let message =
-                    Outgoing { slot: next as u32, connection: 0, partition, payload: &payload };
+                let message = Outgoing {
+                    slot: next as u32,
+                    partition,
+                    payload: &payload,
+                    ..Outgoing::default()
+                };
                 if publisher.submit(message)? == Submitted::Taken {
                     lags.push(now - due);
                     sent[next as usize] = now;
@@ -174,8 +178,12 @@ fn publish(
         while sent < messages {
             let Some(slot) = free.pop() else { break };
             let partition = (sent / RUN % u64::from(cell.config.partitions())) as u16;
-            if publisher.submit(Outgoing { slot, connection: 0, partition, payload: &payload })?
-                == Submitted::Full
+            if publisher.submit(Outgoing {
+                slot,
+                partition,
+                payload: &payload,
+                ..Outgoing::default()
+            })? == Submitted::Full
             {
                 free.push(slot);
                 break;

@@ -90,7 +90,7 @@ fn closed_loop(cell: &Cell, driver: Box<dyn Driver>, clock: Clock, messages: u64
             sent_ns[slot as usize] = clock.now_ns();
             let connection = (slot % u32::from(CONNECTIONS)) as u16;
             let submitted = publisher
-                .submit(Outgoing { slot, connection, partition: 0, payload: &payload })
+                .submit(Outgoing { slot, connection, payload: &payload, ..Outgoing::default() })
                 .unwrap();
             assert_eq!(submitted, Submitted::Taken);
             next += 1;

@@ -4,8 +4,13 @@
 //! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is
 //! what corrects latencies for coordinated omission by construction.
 
+mod staged;
+
 use crate::random::SplitMix64;
 use crate::units::Rate;
+use staged::{Gaps, Staged};
+
+pub use staged::Stage;
 
 /// An endless plan of due times for one producer, never decreasing.
 #[derive(Clone, Debug)]
@@ -22,6 +27,8 @@ pub enum Schedule {
     },
     /// Exponential gaps: arrivals without memory, which queue as real ones do.
     Poisson { due_ns: f64, mean_gap_ns: f64, rng: SplitMix64 },
+    /// Rates that change in the measured window.
+    Staged(Staged),
 }
 
 const NS_TIMES_MICRO: u64 = 1_000_000_000_000_000;
@@ -57,10 +64,39 @@ impl Schedule {
         Self::Poisson { due_ns, mean_gap_ns, rng }
     }
 
+    /// At `rate` until the measured window begins, then as the stages say. `seed`: exponential
+    /// gaps.
+    pub fn staged(
+        rate: Rate,
+        stages: &[Stage],
+        producer: u16,
+        producers: u16,
+        seed: Option<u64>,
+    ) -> Self {
+        let producers = f64::from(producers);
+        let gaps = match seed {
+            None => Gaps::Even { producers },
+            Some(seed) => {
+                let rng = SplitMix64::stream(seed, u64::from(producer));
+                Gaps::Exponential { producers, rng }
+            }
+        };
+        Self::Staged(Staged::new(rate, stages, f64::from(producer), gaps))
+    }
+
+    /// Tells a plan with stages when the window begins, in ns after the start of the load: before
+    /// anything has been taken from it that is due then or later.
+    pub fn begin_stages(&mut self, window_ns: u64) {
+        if let Self::Staged(plan) = self {
+            plan.begin(window_ns);
+        }
+    }
+
     /// When the next message is due.
     #[inline]
     pub fn due_ns(&self) -> u64 {
         match self {
+            Self::Staged(plan) => plan.due_ns(),
             Self::Constant { due_ns, .. } => *due_ns,
             Self::Poisson { due_ns, .. } => *due_ns as u64,
         }
@@ -81,6 +117,7 @@ impl Schedule {
             Self::Poisson { due_ns, mean_gap_ns, rng } => {
                 *due_ns += -rng.unit().ln() * *mean_gap_ns
             }
+            Self::Staged(plan) => plan.advance(),
         }
     }
 }

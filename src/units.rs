@@ -20,7 +20,8 @@ pub struct UnitError {
     example: &'static str,
 }
 
-/// A span of time with nanosecond resolution. Text form: `250us`, `5ms`, `10s`, `3m`, `2h`.
+/// A span of time with nanosecond resolution. Text form: `250us`, `5ms`, `10s`, `3m`, `2h`, `1d`,
+/// and sums of these from the largest unit down: `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub u64);
 
@@ -35,11 +36,19 @@ pub struct Rate {
     micro_per_s: u64,
 }
 
-const SPAN: (&str, &str) = ("duration", "`250us`, `5ms`, `10s`, `3m` or `2h`");
+/// Bytes a second. Text form: `50MB/s`, `100KiB/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteRate(pub u64);
+
+const SPAN: (&str, &str) = ("duration", "`250us`, `5ms`, `10s`, `3m`, `1h30m` or `1d`");
 const BYTES: (&str, &str) = ("size", "`100B`, `1KiB`, `16MiB` or `1MB`");
 const RATE: (&str, &str) = ("rate", "`500/s`, `10k/s` or `1.5M/s`");
+const BYTE_RATE: (&str, &str) = ("rate", "`50MB/s` or `100KiB/s`");
+/// What a rate in bytes ends with.
+const A_SECOND: &str = "/s";
 
 const SPAN_UNITS: &[(&str, u64)] = &[
+    ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),
@@ -82,6 +91,9 @@ impl Rate {
     pub const fn per_second(messages: u64) -> Self {
         Self { micro_per_s: messages * 1_000_000 }
     }
+    pub const fn from_micro(micro_per_s: u64) -> Self {
+        Self { micro_per_s }
+    }
     /// From a measured rate; below one message in a million seconds it is zero.
     pub fn from_f64(per_second: f64) -> Self {
         Self { micro_per_s: (per_second.max(0.0) * 1e6).round() as u64 }
@@ -101,11 +113,51 @@ impl Rate {
     }
 }
 
+impl ByteRate {
+    /// In messages of this mean size, in bytes; zero of such as have none.
+    pub fn in_messages_of(self, mean_bytes: f64) -> Rate {
+        Rate::from_f64(if mean_bytes > 0.0 { self.0 as f64 / mean_bytes } else { 0.0 })
+    }
+}
+
+fn of_number(c: char) -> bool {
+    c.is_ascii_digit() || c == '.' || c == '_'
+}
+
 /// Splits `12.5ms` into its number, as written, and its unit.
 fn split(text: &str) -> (&str, &str) {
-    let end =
-        text.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(text.len());
+    let end = text.find(|c: char| !of_number(c)).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
+}
+
+/// Adds up `1h30m`, whose units become smaller from part to part.
+fn parse_span(text: &str) -> Result<u64, UnitError> {
+    let (kind, example) = SPAN;
+    let fail = |problem: &str| UnitError {
+        kind,
+        found: text.to_owned(),
+        problem: problem.into(),
+        example,
+    };
+    let (mut rest, mut sum, mut before) = (text.trim(), 0u64, u64::MAX);
+    loop {
+        // A part ends where, behind its unit, another number begins.
+        let unit = rest.find(|c: char| !of_number(c)).unwrap_or(rest.len());
+        let end = rest[unit..].find(of_number).map_or(rest.len(), |next| unit + next);
+        let part = parse(rest[..end].trim_end(), SPAN, SPAN_UNITS)
+            .map_err(|error| UnitError { found: text.to_owned(), ..error })?;
+        let (_, name) = split(rest[..end].trim_end());
+        let scale =
+            SPAN_UNITS.iter().find(|(known, _)| *known == name).map_or(0, |(_, scale)| *scale);
+        if scale >= before {
+            return Err(fail("each unit stands once, from the largest down"));
+        }
+        sum = sum.checked_add(part).ok_or_else(|| fail("it is too large"))?;
+        if end == rest.len() {
+            return Ok(sum);
+        }
+        (rest, before) = (&rest[end..], scale);
+    }
 }
 
 /// Parses `text` against a table of units (scale in base units); exact for whole numbers.
@@ -152,7 +204,7 @@ fn print(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::
 impl FromStr for Span {
     type Err = UnitError;
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        parse(text, SPAN, SPAN_UNITS).map(Self)
+        parse_span(text).map(Self)
     }
 }
 impl FromStr for Bytes {
@@ -168,6 +220,17 @@ impl FromStr for Rate {
     }
 }
 
+impl FromStr for ByteRate {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (kind, example) = BYTE_RATE;
+        let fail = |problem: String| UnitError { kind, found: text.to_owned(), problem, example };
+        let bytes = text.trim().strip_suffix(A_SECOND);
+        let bytes = bytes.ok_or_else(|| fail("it does not end with `/s`".into()))?;
+        parse(bytes, BYTE_RATE, BYTE_UNITS).map(Self).map_err(|error| fail(error.problem))
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 == 0 { f.write_str("0s") } else { print(f, self.0, SPAN_UNITS) }
@@ -176,6 +239,11 @@ impl fmt::Display for Span {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(f, self.0, BYTE_UNITS)
+    }
+}
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{A_SECOND}", Bytes(self.0))
     }
 }
 impl fmt::Display for Rate {
@@ -219,11 +287,13 @@ macro_rules! as_text {
         }
     };
 }
+pub(crate) use as_text;
+
 as_text!(
     Span,
     "Duration",
-    r"^[0-9][0-9_.]*\s*(ns|us|ms|s|m|h)$",
-    "A duration with its unit, such as 10s"
+    r"^([0-9][0-9_.]*\s*(ns|us|ms|s|m|h|d)\s*)+$",
+    "A duration with its unit, such as 10s or 1h30m"
 );
 as_text!(
     Bytes,
@@ -237,73 +307,12 @@ as_text!(
     r"^[0-9][0-9_.]*\s*(|k|M)/s$",
     "Messages a second with the unit, such as 10k/s"
 );
+as_text!(
+    ByteRate,
+    "ByteRate",
+    r"^[0-9][0-9_.]*\s*(B|kB|KB|KiB|MB|MiB|GB|GiB)/s$",
+    "Bytes a second with the unit, such as 50MB/s"
+);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn known_values() {
-        assert_eq!("10s".parse(), Ok(Span::from_secs(10)));
-        assert_eq!("1.5ms".parse(), Ok(Span(1_500_000)));
-        assert_eq!("1KiB".parse(), Ok(Bytes(1024)));
-        assert_eq!("1GB".parse(), Ok(Bytes(1_000_000_000)));
-        assert_eq!("10k/s".parse(), Ok(Rate::per_second(10_000)));
-        assert_eq!("1.5M/s".parse(), Ok(Rate::per_second(1_500_000)));
-    }
-
-    #[test]
-    fn refusals_say_what_is_wrong_and_what_is_right() {
-        let missing = "10".parse::<Span>().unwrap_err().to_string();
-        assert!(missing.contains("unit is missing") && missing.contains("`10s`"), "{missing}");
-        let unknown = "5 junk".parse::<Span>().unwrap_err().to_string();
-        assert!(unknown.contains("unknown unit `junk`"), "{unknown}");
-        assert!("".parse::<Bytes>().is_err());
-        assert!("1.2.3s".parse::<Span>().is_err());
-        assert!("99999999999999999999GiB".parse::<Bytes>().is_err());
-        assert!("-5/s".parse::<Rate>().is_err());
-    }
-
-    #[test]
-    fn rates_are_rounded_down_to_two_digits() {
-        for (exact, rounded) in [
-            (25_999.9, "25k/s"),
-            (25_000.0, "25k/s"),
-            (120_999.0, "120k/s"),
-            (1_999.0, "1900/s"),
-            (99.9, "99/s"),
-            (0.0, "0/s"),
-        ] {
-            assert_eq!(Rate::from_f64(exact).two_digits_down().to_string(), rounded, "{exact}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn rounding_down_loses_less_than_a_tenth(rate in 10u64..10_000_000) {
-            let exact = Rate::per_second(rate);
-            let rounded = exact.two_digits_down();
-            prop_assert!(rounded <= exact && rounded.per_s() > exact.per_s() * 0.9);
-            prop_assert_eq!(rounded.two_digits_down(), rounded);
-        }
-
-        #[test]
-        fn what_is_printed_is_read_back(
-            ns in 0u64..1u64 << 60,
-            bytes in 0u64..1u64 << 60,
-            rate in 0u64..10_000_000,
-        ) {
-            prop_assert_eq!(Span(ns).to_string().parse(), Ok(Span(ns)));
-            prop_assert_eq!(Bytes(bytes).to_string().parse(), Ok(Bytes(bytes)));
-            prop_assert_eq!(Rate::per_second(rate).to_string().parse(), Ok(Rate::per_second(rate)));
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text in ".{0,40}") {
-            let _ = text.parse::<Span>();
-            let _ = text.parse::<Bytes>();
-            let _ = text.parse::<Rate>();
-        }
-    }
-}
+mod tests;

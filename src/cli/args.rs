@@ -356,6 +356,9 @@ pub struct OverrideArgs {
     /// Vary a setting: --sweep load.rate=1k/s,10k/s; repeatable
     #[arg(long = "sweep", value_name = "KEY=A,B")]
     pub sweeps: Vec<String>,
+    /// The messages of `message.payload: file`: one on each line of this text
+    #[arg(long, value_name = "FILE")]
+    pub payload_file: Option<PathBuf>,
     /// Of everything random, in place of the scenario's own
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

@@ -31,6 +31,8 @@ impl Ending<'_> {
         let against = summary.baseline.iter().flat_map(report::baseline_lines);
         text.extend(against.map(one_line));
         text += &report::lines(summary, manifest.scenario.claim.as_deref(), width);
+        let each = loudness >= Loudness::Verbose;
+        text.extend(report::stage_lines(summary, each).into_iter().map(one_line));
         if loudness < Loudness::Verbose {
             text.extend(report::reasons(summary).into_iter().map(one_line));
         } else {

@@ -28,6 +28,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .iter()
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
+    scenarios.iter().try_for_each(Scenario::ready)?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let held = baseline::of_scenarios(args, &scenarios)?;
     let watching = Watching::begin(&args.live)?;

@@ -55,6 +55,10 @@ pub enum Harm {
     DropUnanswered,
     /// Stored and delivered, and never answered.
     KeepUnanswered,
+    /// Of an aborted transaction, and so gone.
+    Abort,
+    /// Of an aborted transaction, and delivered and kept all the same.
+    AbortYetDeliver,
 }
 
 /// A time in which nothing is served. What arrives in it is answered at its end, or its connection
@@ -148,7 +152,7 @@ impl FakeServer {
         let visible = self.free_at_ns + b.delay_ns;
         let harm = b.harms.get(&number).copied();
         let (stored, delivered) = match harm {
-            Some(Harm::AckThenLose | Harm::Refuse | Harm::DropUnanswered) => (0, 0),
+            Some(Harm::AckThenLose | Harm::Refuse | Harm::DropUnanswered | Harm::Abort) => (0, 0),
             Some(Harm::Withhold | Harm::Swap) => (1, 0),
             Some(Harm::DuplicateDelivery) => (1, 2),
             Some(Harm::StoreTwice) => (2, 2),
@@ -173,6 +177,7 @@ impl FakeServer {
         let outcome = match harm {
             Some(Harm::Refuse | Harm::RefuseYetDeliver) => Outcome::Failed,
             Some(Harm::DropUnanswered | Harm::KeepUnanswered) => Outcome::Indeterminate,
+            Some(Harm::Abort | Harm::AbortYetDeliver) => Outcome::Aborted,
             _ => Outcome::Acked,
         };
         (visible, outcome)

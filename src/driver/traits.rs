@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// One message on its way out. `payload` is the whole message, envelope included.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Outgoing<'a> {
     /// Comes back in the [`Completion`]; at most `in_flight` slots exist per producer.
     pub slot: u32,
@@ -25,6 +25,9 @@ pub struct Outgoing<'a> {
     pub connection: u16,
     /// Which partition, channel, stream or list, `0..config.partitions()`.
     pub partition: u16,
+    /// Empty where messages have none. Only Kafka sends it along: elsewhere its use is to decide
+    /// the partition.
+    pub key: &'a [u8],
     pub payload: &'a [u8],
 }
 
@@ -44,6 +47,8 @@ pub enum Outcome {
     Acked,
     /// Refused; the system says that it does not hold it.
     Failed,
+    /// Of a transaction that was aborted on purpose: no consumer may see it.
+    Aborted,
     /// Unknown: a time-out or a lost connection. Neither lost nor stored until the audit says so.
     Indeterminate,
 }
@@ -157,6 +162,11 @@ pub trait Driver: Send + Sync {
     /// Makes the topic, stream or list of this cell, under a name no other cell uses, and proves it
     /// by one message produced and consumed.
     fn prepare(&self) -> Result<(), DriverError>;
+    /// To which of so many partitions, channels, streams or lists the messages with this key go:
+    /// what the system's client decides, and where none does a checksum of the key.
+    fn partition_of(&self, key: &[u8], partitions: u16) -> u16 {
+        (crc32c::crc32c(key) % u32::from(partitions.max(1))) as u16
+    }
     /// Connects producer `producer`. Ready to send on return.
     fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError>;
     /// Connects somebody who is none of the load's producers, by one fresh connection and one

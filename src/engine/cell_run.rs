@@ -8,7 +8,7 @@ use super::audit::read_back;
 use super::collect::Telemetry;
 use super::comeback::Reasons;
 use super::consume::ConsumerReport;
-use super::control::{Context, Control, OnDrop, next_second};
+use super::control::{AHEAD_NS, Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultNews, FaultTimeline};
 use super::notes::ProducerReport;
@@ -29,6 +29,7 @@ use crate::result::{
 };
 use crate::scenario::{Cell, Model};
 use crate::stats::{ENOUGH_PER_S, SEEN_AFTER, level, settled};
+use crate::units::Rate;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -103,7 +104,7 @@ impl<'a> CellRun<'a, '_> {
         }
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
-        let control = &Control::new(load.subscriptions);
+        let control = &Control::new(load.subscriptions).staged(load);
         let deliveries =
             Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
         let of = Context { cell, block, run, clock, driver, control, interrupted };
@@ -357,7 +358,7 @@ impl<'a> CellRun<'a, '_> {
             && settled(&telemetry.seconds(from, to))
             && level(&telemetry.health.broker_cpu(from, to));
         if rested || few || warmed >= load.warm_up_limit.nanos() {
-            let start = next_second(now, SECOND_NS / 5);
+            let start = next_second(self.clock.now_ns(), AHEAD_NS);
             let end = start + load.duration.nanos();
             control.open_window(start, end);
             let seen = rested || (!few && load.warm_up_limit >= SEEN_AFTER);
@@ -382,13 +383,22 @@ impl<'a> CellRun<'a, '_> {
             phase: Phase::of(control.window(), now, now + 1),
             elapsed_ns: now.saturating_sub(start_ns),
             window_ns: self.in_window(control, now),
-            rate: load.rate.filter(|_| load.model == Model::Open),
+            rate: self.rate_now(control, now),
             sent: control.sent.load(Relaxed),
             answered: control.answered.load(Relaxed),
             consumed: (load.subscriptions > 0).then(|| control.least_consumed()),
             p50_ns: last.map(|second| second.p50_ns),
             p99_ns: last.map(|second| second.p99_ns),
         }
+    }
+
+    /// What is offered by now; `None` where it is as much as goes.
+    fn rate_now(&self, control: &Control, now: u64) -> Option<Rate> {
+        let load = &self.cell.load;
+        // Parts 0 and 1 are no stages.
+        let stage = control.part(now).checked_sub(2).and_then(|number| load.stages.get(number));
+        let rate = stage.map(|stage| Rate::from_f64(stage.mean_per_s())).or(load.rate);
+        rate.filter(|_| load.model == Model::Open)
     }
 
     /// Waits until every subscription has everything, or the drain's deadline; then a little longer

@@ -33,8 +33,8 @@ impl Deadlines {
         self.after_sending_ns = Some(least(self.after_sending_ns, waited_ns));
     }
 
-    /// Of every latency what was planned (of the service time: sent) in the window and not
-    /// recorded.
+    /// Of every latency what was planned (of the service time: sent) in the window, not aborted on
+    /// purpose, and not recorded.
     pub fn censored(
         &self,
         totals: &Totals,
@@ -54,7 +54,35 @@ impl Deadlines {
             };
             let from_ns = if latency.planned() { planned_by_ns } else { 0 };
             let at_least_ns = until_ns.unwrap_or(0).saturating_sub(from_ns);
-            let count = owed.saturating_sub(telemetry.measured(latency).len());
+            // The lag of those that were aborted is recorded too, when they are sent.
+            let lagged = latency == Latency::ScheduleLag;
+            let aborted = if lagged { 0 } else { totals.window_aborted };
+            let count = owed.saturating_sub(aborted + telemetry.measured(latency).len());
+            (count > 0).then_some(Censored { count, at_least_ns })
+        };
+        Latency::ALL.into_iter().filter_map(|latency| Some((latency, of(latency)?))).collect()
+    }
+
+    /// Likewise of the latencies from the plan, of one part of the load, which ended at `end_ns`:
+    /// of so many messages that were due in it, so many aborted on purpose.
+    pub fn censored_in(
+        &self,
+        (part, end_ns): (usize, u64),
+        (due, aborted): (u64, u64),
+        telemetry: &Telemetry,
+        delivers: bool,
+    ) -> BTreeMap<Latency, Censored> {
+        let of = |latency: Latency| {
+            let (aborted, until_ns) = match latency {
+                Latency::EndToEnd => (aborted, Some(self.collected_ns).filter(|_| delivers)?),
+                Latency::Publish => (aborted, self.answered_ns.unwrap_or(0)),
+                // Those that were aborted had been sent.
+                Latency::ScheduleLag => (0, self.answered_ns.unwrap_or(0)),
+                Latency::Service => return None,
+            };
+            let ended = aborted + telemetry.measured_in(latency, part).len();
+            let at_least_ns = until_ns.saturating_sub(end_ns);
+            let count = due.saturating_sub(ended);
             (count > 0).then_some(Censored { count, at_least_ns })
         };
         Latency::ALL.into_iter().filter_map(|latency| Some((latency, of(latency)?))).collect()

@@ -21,6 +21,9 @@ use std::sync::mpsc::Receiver;
 /// second unless it works, or hangs. What comes later yet counts in the oldest open second.
 const STAY_OPEN: u64 = 3;
 
+/// Second, timer, part of the load.
+type Key = (u64, Latency, usize);
+
 /// What the coordinator gathers while the load runs.
 pub struct Telemetry {
     harvests: Receiver<Harvest>,
@@ -28,14 +31,14 @@ pub struct Telemetry {
     /// By which it is seen whether the system has settled: its seconds stay.
     settling: Latency,
     pub flow: Flow<PerSecond>,
-    /// Merged histograms by (second, timer, warm-up), of the seconds that are open.
-    open: BTreeMap<(u64, Latency, bool), Histogram<u64>>,
+    /// Merged histograms by (second, timer, part of the load), of the seconds that are open.
+    open: BTreeMap<Key, Histogram<u64>>,
     /// Seconds before this one are closed.
     closed: u64,
     /// The settling timer's closed seconds, the first by its number.
     past: (u64, Vec<Second>),
-    /// Of the window, over all closed seconds.
-    measured: BTreeMap<Latency, Histogram<u64>>,
+    /// Of the window, over all closed seconds, by timer and part of the load.
+    measured: BTreeMap<(Latency, usize), Histogram<u64>>,
     /// `None` until the load begins.
     terms: Option<RowTerms>,
     kept: Kept,
@@ -103,9 +106,9 @@ impl Telemetry {
     }
 
     /// Messages of others have their own size, which is known in the end.
-    pub fn weigh(&mut self, message_bytes: u64) {
+    pub fn weigh(&mut self, mean_bytes: f64) {
         if let Some(terms) = &mut self.terms {
-            terms.message_bytes = message_bytes;
+            terms.mean_bytes = mean_bytes;
         }
     }
 
@@ -134,10 +137,10 @@ impl Telemetry {
     }
 
     fn take(&mut self, mut timed: Timed) {
-        if !timed.warm_up {
+        if timed.part > 0 {
             self.saturated += timed.saturated;
         }
-        let key = (timed.second.max(self.closed), timed.timer, timed.warm_up);
+        let key = (timed.second.max(self.closed), timed.timer, timed.part);
         // Compact: the range of what was recorded, not the ten minutes that could have been.
         let highest = timed.histogram.max().max(2);
         let merged = self.open.entry(key).or_insert_with(|| compact(highest));
@@ -158,18 +161,20 @@ impl Telemetry {
             let settling = self.second(second).unwrap_or(NOTHING);
             self.past.1.push(settling);
             self.closed += 1;
-            let later = self.open.split_off(&(self.closed, Latency::Publish, false));
+            let later = self.open.split_off(&(self.closed, Latency::Publish, 0));
             let over = std::mem::replace(&mut self.open, later);
-            let interval = |((second, metric, warm_up), histogram)| Interval {
+            let interval = |((second, metric, part), histogram): (Key, Histogram<u64>)| Interval {
                 metric,
-                warm_up,
+                warm_up: part == 0,
+                stage: part.saturating_sub(1),
                 start_ns: second * SECOND_NS,
                 length_ns: SECOND_NS,
                 histogram,
             };
             let over: Vec<Interval> = over.into_iter().map(interval).collect();
             for interval in over.iter().filter(|interval| !interval.warm_up) {
-                let all = self.measured.entry(interval.metric).or_insert_with(|| compact(2));
+                let part = (interval.metric, interval.stage + 1);
+                let all = self.measured.entry(part).or_insert_with(|| compact(2));
                 let _ = all.add(&interval.histogram);
             }
             self.keep(row, over);
@@ -211,7 +216,13 @@ impl Telemetry {
 
     /// The measured values of one timer, over all closed seconds.
     pub fn measured(&self, timer: Latency) -> Histogram<u64> {
-        self.measured.get(&timer).cloned().unwrap_or_else(|| compact(2))
+        let parts = self.measured.iter().filter(|((of, _), _)| *of == timer);
+        merge(parts.map(|(_, histogram)| histogram))
+    }
+
+    /// Those of one part of the load.
+    pub fn measured_in(&self, timer: Latency, part: usize) -> Histogram<u64> {
+        self.measured.get(&(timer, part)).cloned().unwrap_or_else(|| compact(2))
     }
 
     /// One second of the settling timer, warm-up or not.
@@ -239,13 +250,8 @@ impl Telemetry {
     }
 
     fn merged_in_open(&self, timer: Latency, second: u64) -> Option<Histogram<u64>> {
-        let mut merged = compact(2);
-        for warm_up in [false, true] {
-            if let Some(histogram) = self.open.get(&(second, timer, warm_up)) {
-                let _ = merged.add(histogram);
-            }
-        }
-        Some(merged).filter(|merged| !merged.is_empty())
+        let parts = self.open.range((second, timer, 0)..=(second, timer, usize::MAX));
+        Some(merge(parts.map(|(_, histogram)| histogram))).filter(|merged| !merged.is_empty())
     }
 
     /// A second that is open, as it looks by now: its row, and its latencies. `None` before the
@@ -296,6 +302,15 @@ impl Telemetry {
 
 const NOTHING: Second = Second { count: 0, p50_ns: 0, p99_ns: 0 };
 
+/// All of them as one.
+fn merge<'a>(parts: impl Iterator<Item = &'a Histogram<u64>>) -> Histogram<u64> {
+    let mut all = compact(2);
+    for histogram in parts {
+        let _ = all.add(histogram);
+    }
+    all
+}
+
 /// A histogram of the shared precision that grows as far as it must.
 fn compact(highest: u64) -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, highest.max(2), 3)
@@ -322,8 +337,8 @@ mod tests {
         for base in [1_000, 2_000] {
             let mut recorder = Recorder::new(out.clone());
             recorder.tick(2 * SECOND_NS);
-            (0..100).for_each(|i| recorder.record(Latency::Publish, false, base + i));
-            recorder.record(Latency::Publish, true, 9_000_000);
+            (0..100).for_each(|i| recorder.record(Latency::Publish, 1, base + i));
+            recorder.record(Latency::Publish, 0, 9_000_000);
             recorder.flow.sent.add(2 * SECOND_NS, 101);
             recorder.harvest();
         }

@@ -313,7 +313,7 @@ impl<'a> Consumer<'a> {
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
-            recorder.record(Latency::EndToEnd, control.is_warm_up(envelope.planned_ns), latency);
+            recorder.record(Latency::EndToEnd, control.part(envelope.planned_ns), latency);
         }
         self.first += 1;
         if self.work.each_ns > 0 {
@@ -348,12 +348,8 @@ mod tests {
         for sequence in 0..20 {
             let envelope = Envelope { run: 7, producer: 0, lane: 0, sequence, planned_ns: 1 };
             let payload = bodies.stamped(&envelope);
-            let outgoing = crate::driver::Outgoing {
-                slot: sequence as u32,
-                connection: 0,
-                partition: 0,
-                payload,
-            };
+            let outgoing =
+                crate::driver::Outgoing { slot: sequence as u32, payload, ..Default::default() };
             publisher.submit(outgoing).unwrap();
         }
         control.open_window(0, u64::MAX);

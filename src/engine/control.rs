@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::inject::Consumers;
 use crate::record::SECOND_NS;
-use crate::scenario::Cell;
+use crate::scenario::{Cell, Load};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What everything that runs for one cell is given.
@@ -21,6 +21,8 @@ pub struct Context<'a> {
 }
 
 const UNSET: u64 = u64::MAX;
+/// So long before it begins at least the window is announced.
+pub const AHEAD_NS: u64 = SECOND_NS / 5;
 
 /// Shared by all threads of a cell. Times are ns since the run's epoch.
 pub struct Control {
@@ -30,12 +32,14 @@ pub struct Control {
     stop_sending: AtomicU64,
     /// Give up at once: the user or a dead broker wants it.
     abandon: AtomicBool,
+    /// Where each stage of the window ends, after its beginning; empty where it has none.
+    stage_ends_ns: Vec<u64>,
     stop_consuming: AtomicBool,
     /// Handed to client libraries by all producers.
     pub sent: AtomicU64,
     /// Acknowledged or replied to.
     pub answered: AtomicU64,
-    /// Refused, or given up without an answer: no consumer is expected to get them.
+    /// Refused, aborted, or given up without an answer: no consumer is expected to get them.
     pub failed: AtomicU64,
     /// First deliveries, by subscription.
     pub consumed: Vec<AtomicU64>,
@@ -49,6 +53,7 @@ impl Control {
             window_end: AtomicU64::new(UNSET),
             stop_sending: AtomicU64::new(UNSET),
             abandon: AtomicBool::new(false),
+            stage_ends_ns: Vec::new(),
             stop_consuming: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -56,6 +61,17 @@ impl Control {
             consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
             consumers: Consumers::default(),
         }
+    }
+
+    /// With the stages of this load.
+    #[must_use]
+    pub fn staged(self, load: &Load) -> Self {
+        let mut end_ns = 0;
+        let ends = load.stages.iter().map(|stage| {
+            end_ns += stage.length.nanos();
+            end_ns
+        });
+        Self { stage_ends_ns: ends.collect(), ..self }
     }
 
     /// Sets the measured window. It must lie ahead, so that no message is classed twice.
@@ -70,10 +86,23 @@ impl Control {
         (start != UNSET).then(|| (start, self.window_end.load(Relaxed)))
     }
 
-    /// Whether a message of this planned (closed model: sending) time precedes the window.
+    /// The part of the load that a message of this planned (closed model: sending) time belongs to,
+    /// as a [`Recorder`](crate::record::Recorder) has it: 0 before the window.
     #[inline]
-    pub fn is_warm_up(&self, planned_ns: u64) -> bool {
-        planned_ns < self.window_start.load(Relaxed)
+    pub fn part(&self, planned_ns: u64) -> usize {
+        match planned_ns.checked_sub(self.window_start.load(Relaxed)) {
+            None => 0,
+            Some(_) if self.stage_ends_ns.is_empty() => 1,
+            Some(since_ns) => {
+                let over = self.stage_ends_ns.partition_point(|end_ns| *end_ns <= since_ns);
+                2 + over.min(self.stage_ends_ns.len() - 1)
+            }
+        }
+    }
+
+    /// So many parts the load has, as [`Control::part`] counts them.
+    pub fn parts(&self) -> usize {
+        self.stage_ends_ns.len() + 2
     }
 
     #[inline]
@@ -134,14 +163,30 @@ pub fn next_second(now_ns: u64, margin_ns: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Stage;
+    use crate::units::{Rate, Span};
 
     #[test]
     fn before_the_window_is_set_everything_is_warm_up() {
         let control = Control::new(1);
-        assert!(control.is_warm_up(5) && !control.in_window(5) && control.window().is_none());
+        assert!(control.part(5) == 0 && !control.in_window(5) && control.window().is_none());
         control.open_window(10, 20);
-        assert!(control.is_warm_up(9) && !control.is_warm_up(10));
+        assert_eq!((control.part(9), control.part(10), control.part(99)), (0, 1, 1));
         assert!(control.in_window(10) && control.in_window(19) && !control.in_window(20));
+    }
+
+    #[test]
+    fn stages_part_the_window_and_what_comes_late_is_of_the_last() {
+        let stage = |seconds| {
+            let rate = Rate::per_second(1);
+            Stage { from: rate, to: rate, length: Span::from_secs(seconds) }
+        };
+        let load = Load { stages: vec![stage(2), stage(3)], ..Load::open(Rate::per_second(1)) };
+        let control = Control::new(1).staged(&load);
+        assert_eq!(control.part(7 * SECOND_NS), 0);
+        control.open_window(10 * SECOND_NS, 15 * SECOND_NS);
+        let parts = [9, 10, 11, 12, 14, 15].map(|second| control.part(second * SECOND_NS));
+        assert_eq!(parts, [0, 2, 2, 3, 3, 3]);
     }
 
     #[test]

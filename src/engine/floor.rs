@@ -43,6 +43,7 @@ fn once(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, Ce
     short.load.messages = None;
     // A reflector has nothing that is there already.
     (short.config.topic.name, short.config.stream) = (None, None);
+    short.load.stages.clear();
     // Enough for a 99th percentile; below that rate the path costs the same.
     short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
     let target = Target {

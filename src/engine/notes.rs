@@ -17,8 +17,8 @@ pub struct ProducerReport {
     pub lanes: Vec<Produced>,
     pub totals: Totals,
     /// sent − planned of those messages that no back-pressure delayed: the generator's own
-    /// lateness, in the window.
-    pub own_lag: Timings,
+    /// lateness, in the window, by part of the load.
+    pub own_lag: Vec<Timings>,
     pub failures: Reasons,
     pub comeback: Comeback,
     pub cpu: ThreadCpu,
@@ -33,7 +33,8 @@ pub struct Notes<'a> {
     control: &'a Control,
     pub recorder: Recorder,
     pub report: ProducerReport,
-    /// Since the last look: handed over, acknowledged, and refused or given up without an answer.
+    /// Since the last look: handed over, acknowledged, and refused, aborted or given up without an
+    /// answer.
     sent: u64,
     answered: u64,
     failed: u64,
@@ -47,6 +48,7 @@ impl<'a> Notes<'a> {
         let watched = of.cell.watches_recovery();
         let report = ProducerReport {
             lanes: vec![Produced::default(); lanes],
+            own_lag: vec![Timings::default(); of.control.parts()],
             totals: Totals { planned: open.then_some(0), ..Totals::default() },
             traces: (0..lanes).filter(|_| watched).map(|_| AckTrace::new(start_ns)).collect(),
             tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
@@ -59,14 +61,10 @@ impl<'a> Notes<'a> {
     /// Records how long an answer took.
     #[inline]
     fn time(&mut self, pending: &Pending, at_ns: u64) {
-        let warm_up = self.control.is_warm_up(pending.planned_ns);
-        self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
+        let part = self.control.part(pending.planned_ns);
+        self.recorder.record(Latency::Service, part, at_ns.saturating_sub(pending.sent_ns));
         if self.report.totals.planned.is_some() {
-            self.recorder.record(
-                Latency::Publish,
-                warm_up,
-                at_ns.saturating_sub(pending.planned_ns),
-            );
+            self.recorder.record(Latency::Publish, part, at_ns.saturating_sub(pending.planned_ns));
         }
     }
 
@@ -132,11 +130,12 @@ impl SendBook for Notes<'_> {
             self.recorder.flow.offered.add(planned_ns, 1);
             totals.window_planned += u64::from(in_window);
             let lag = sent_ns.saturating_sub(planned_ns);
-            self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
+            let part = self.control.part(planned_ns);
+            self.recorder.record(Latency::ScheduleLag, part, lag);
             if planned_ns <= self.blocked_until_ns {
                 totals.backpressured += 1;
-            } else if in_window {
-                self.report.own_lag.saturating_record(lag);
+            } else if in_window && let Some(own) = self.report.own_lag.get_mut(part) {
+                own.saturating_record(lag);
             }
         }
     }
@@ -161,6 +160,13 @@ impl SendBook for Notes<'_> {
             Outcome::Failed => {
                 lane.failed.insert(message.sequence);
                 self.failed += 1;
+            }
+            Outcome::Aborted => {
+                lane.aborted.insert(message.sequence);
+                self.failed += 1;
+                self.recorder.flow.aborted.add(message.planned_ns, 1);
+                let in_window = self.control.in_window(message.planned_ns);
+                self.report.totals.window_aborted += u64::from(in_window);
             }
             Outcome::Indeterminate => {
                 self.report.totals.unanswered += 1;

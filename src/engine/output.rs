@@ -8,7 +8,7 @@ use super::comeback::{Comeback, Reasons, add};
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
 use super::floor::floor_of;
-use super::gates::{Evidence, judge};
+use super::gates::{Evidence, judge, lag_limit_ns};
 use super::health::Spent;
 use super::notes::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
@@ -16,10 +16,10 @@ use super::rows::Window;
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
 use crate::model::{Latency, MessageStore, Statistic, metric};
-use crate::record::{AuditBook, Books, Consumed, Counted, SECOND_NS, Timings};
+use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
-    Resources, ResultError,
+    Resources, ResultError, StageRecord,
 };
 use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
 use crate::stats::SETTLED_OVER;
@@ -48,13 +48,14 @@ pub fn output(
     let rate_per_s = load.rate.map(|rate| rate.per_s());
     snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
     collected.struck = !faults.is_empty();
-    let Collected { books, totals, own_lag, .. } = &collected;
+    collected.stages = stages(load, window, &collected, &telemetry);
+    let Collected { books, totals, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
     // What others published has the size that it has.
     let foreign = load.producers == 0;
     if foreign {
-        telemetry.weigh(totals.window_bytes / totals.window_consumed.max(1));
+        telemetry.weigh(totals.window_bytes as f64 / totals.window_consumed.max(1) as f64);
     }
     let evidence = evidence(cell, &collected, counted, window, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
@@ -94,7 +95,7 @@ pub fn output(
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
-        floor: floor_of(own_lag),
+        floor: floor_of(&collected.own_lag_of_all()),
         saturated_samples: telemetry.saturated,
         censored: collected.censored.clone(),
         window_acked: totals.window_acked,
@@ -102,8 +103,12 @@ pub fn output(
         window_bytes: foreign.then_some(totals.window_bytes),
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
+        stages: collected.stages.clone(),
         held_by_consumers,
-        observations: overtaken(load, totals, &counted).into_iter().collect(),
+        observations: overtaken(load, totals, &counted)
+            .into_iter()
+            .chain(hottest_partition(cell, books))
+            .collect(),
         faults,
         unpromised: cannot_promise(&cell.config, cell.guarantee).map(str::to_owned),
         examples: books.examples(),
@@ -123,7 +128,8 @@ pub fn output(
 struct Collected {
     books: Books,
     totals: Totals,
-    own_lag: Timings,
+    /// By part of the load.
+    own_lag: Vec<Timings>,
     /// Of the window, of the busiest of the producers' and the consumers' threads, ns.
     busiest_ns: u64,
     seen: FaultObservations,
@@ -137,6 +143,7 @@ struct Collected {
     struck: bool,
     deadlines: Deadlines,
     censored: BTreeMap<Latency, Censored>,
+    stages: Vec<StageRecord>,
     error: Option<String>,
 }
 
@@ -172,8 +179,11 @@ impl Collected {
         for (report, producer) in reports.into_iter().zip(0..) {
             self.seen.add_producer(producer, &report.tenths, report.traces);
             self.totals.add(&report.totals);
-            // Equal bounds: adding cannot fail.
-            let _ = self.own_lag.add(&*report.own_lag);
+            self.own_lag.resize_with(report.own_lag.len(), Timings::default);
+            for (all, own) in self.own_lag.iter_mut().zip(&report.own_lag) {
+                // Equal bounds: adding cannot fail.
+                let _ = all.add(&**own);
+            }
             self.busiest_ns = self.busiest_ns.max(report.cpu.window_ns);
             self.deadlines.producer(report.waited);
             add(&mut self.failures, report.failures);
@@ -196,6 +206,14 @@ impl Collected {
             }
             self.books.consumed.push(all);
         }
+    }
+
+    fn own_lag_of_all(&self) -> Timings {
+        let mut all = Timings::default();
+        for part in &self.own_lag {
+            let _ = all.add(&**part);
+        }
+        all
     }
 
     /// Whoever was cut off went on, and so did what it does.
@@ -239,6 +257,40 @@ fn load_end(load: &Load, start_ns: u64, window: Window, now_ns: u64) -> u64 {
     }
 }
 
+/// The stages of the window as far as it went.
+fn stages(
+    load: &Load,
+    window: Window,
+    collected: &Collected,
+    telemetry: &Telemetry,
+) -> Vec<StageRecord> {
+    let deadlines = &collected.deadlines;
+    let (mut start_ns, last_ns) = window.unwrap_or_default();
+    let mut records = Vec::new();
+    for (stage, part) in load.stages.iter().zip(2..) {
+        let end_ns = (start_ns + stage.length.nanos()).min(last_ns);
+        if end_ns <= start_ns {
+            break;
+        }
+        let seconds = start_ns / SECOND_NS..end_ns / SECOND_NS;
+        let in_stage = |of: &PerSecond| -> u64 {
+            seconds.clone().map(|second| of.get(second as usize)).sum()
+        };
+        let (due, aborted) = (in_stage(&telemetry.flow.offered), in_stage(&telemetry.flow.aborted));
+        let delivers = load.subscriptions > 0;
+        records.push(StageRecord {
+            from_per_s: stage.from.per_s(),
+            to_per_s: stage.to.per_s(),
+            start_ns,
+            end_ns,
+            planned: due.saturating_sub(aborted),
+            censored: deadlines.censored_in((part, end_ns), (due, aborted), telemetry, delivers),
+        });
+        start_ns = end_ns;
+    }
+    records
+}
+
 fn evidence(
     cell: &Cell,
     collected: &Collected,
@@ -247,26 +299,12 @@ fn evidence(
     spent: Option<&Spent>,
     telemetry: &Telemetry,
 ) -> Evidence {
-    let (Collected { books, totals, own_lag, .. }, open) =
-        (collected, cell.load.model == Model::Open);
+    let (Collected { books, totals, .. }, open) = (collected, cell.load.model == Model::Open);
     // The first second of the window, and the first one after it.
     let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
     let (flow, subscriptions) = (&telemetry.flow, u64::from(cell.load.subscriptions));
     let backlog_at = |second: u64| flow.backlog_before(second as usize, subscriptions);
     let thin = too_few_to_settle(cell);
-    let timer = settling_timer(cell);
-    let recorded = telemetry.measured(timer);
-    let reported =
-        Distribution::of(&recorded, collected.censored.get(&timer).copied().unwrap_or_default());
-    let quantile = crate::stats::highest_quantile(&cell.primary, own_lag.len());
-    let lag = (open && !reported.is_empty()).then(|| {
-        let share = quantile.share();
-        let value = reported.statistic(Statistic::Quantile(quantile));
-        // Of very few messages no quantile is shown.
-        let value =
-            value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
-        (quantile.to_string(), own_lag.value_at_quantile(share), value)
-    });
     let arrived = match books.acknowledges && cell.load.producers > 0 {
         true => totals.window_acked.max(telemetry.measured(Latency::Service).len()),
         false => totals.window_consumed.max(telemetry.measured(Latency::EndToEnd).len()),
@@ -276,10 +314,11 @@ fn evidence(
         counted,
         sent_by_counter: flow.sent.total(),
         window_planned: totals.window_planned,
+        window_aborted: totals.window_aborted,
         acked_in_time: totals.window_acked,
         subscriptions,
         backlog: (backlog_at(first), backlog_at(last)),
-        lag,
+        lag: if open { worst_lag(cell, collected, telemetry) } else { None },
         // One that never sleeps is busy whatever it does.
         busiest_share: (last > first && cell.load.pacer == Pacer::Sleep)
             .then(|| collected.busiest_ns as f64 / ((last - first) * SECOND_NS) as f64),
@@ -299,7 +338,45 @@ fn evidence(
         cut_off: collected.cut_off.clone(),
         toll: collected.toll.clone(),
         faults: collected.struck,
+        staged: !cell.load.stages.is_empty(),
     }
+}
+
+/// The generator's own lag beside the latency that it is part of, in the part of the load where its
+/// share is the largest: what is calm may not hide behind what is slow.
+fn worst_lag(
+    cell: &Cell,
+    collected: &Collected,
+    telemetry: &Telemetry,
+) -> Option<(String, u64, u64)> {
+    let timer = settling_timer(cell);
+    let of = |(part, own): (usize, &Timings)| {
+        let stage = part.checked_sub(2).and_then(|number| collected.stages.get(number));
+        let censored = stage.map_or(&collected.censored, |stage| &stage.censored).get(&timer);
+        let recorded = telemetry.measured_in(timer, part);
+        let reported = Distribution::of(&recorded, censored.copied().unwrap_or_default());
+        if reported.is_empty() {
+            return None;
+        }
+        let quantile = crate::stats::highest_quantile(&cell.primary, own.len());
+        let share = quantile.share();
+        let value = reported.statistic(Statistic::Quantile(quantile));
+        // Of very few messages no quantile is shown.
+        let value =
+            value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
+        let name = match stage {
+            None => quantile.to_string(),
+            Some(_) => format!("{quantile} of stage {}", part - 1),
+        };
+        Some((name, own.value_at_quantile(share), value))
+    };
+    let parts = collected.own_lag.iter().enumerate().skip(1).filter_map(of);
+    parts.max_by(|a, b| lag_share(a).total_cmp(&lag_share(b)))
+}
+
+/// Of the limit that the gate sets.
+fn lag_share((_, lag_ns, value_ns): &(String, u64, u64)) -> f64 {
+    *lag_ns as f64 / lag_limit_ns(*value_ns) as f64
 }
 
 fn resources(cell: &Cell, spent: Option<&Spent>, sent: u64, pace: &Pace) -> Resources {
@@ -327,6 +404,22 @@ fn held_by_consumers(load: &Load, totals: &Totals, window: Window) -> Option<f64
     let (from, to) = window.filter(|_| load.model == Model::Closed && load.subscriptions > 0)?;
     let whole = (to.saturating_sub(from) * u64::from(load.producers)).max(1) as f64;
     Some((totals.held_ns as f64 / whole).min(1.0))
+}
+
+/// Keys decide where messages go: what the partition with most of them got.
+fn hottest_partition(cell: &Cell, books: &Books) -> Option<Observation> {
+    cell.message.key?;
+    let partitions = usize::from(cell.config.partitions().max(1));
+    let mut sent = vec![0; partitions];
+    for ((_, lane), produced) in &books.produced {
+        sent[usize::from(*lane) % partitions] += produced.sent;
+    }
+    let total: u64 = sent.iter().sum();
+    let (hottest, most) = sent.iter().enumerate().max_by_key(|(_, sent)| **sent)?;
+    let share = *most as f64 / total.max(1) as f64;
+    let even = 100.0 / partitions as f64;
+    let text = format!("number {hottest} of {partitions}; each would have {even:.1} % if even");
+    Some(Observation::measured(metric::HOTTEST_PARTITION, "", share, total).with_text(text))
 }
 
 /// Order within each consumer is in the books; whether consumers that share keep it together is

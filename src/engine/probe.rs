@@ -14,6 +14,9 @@ use std::time::Duration;
 /// messages over.
 pub const RECOVERY_PROBE: u16 = u16::MAX;
 
+/// A compacted topic takes nothing without.
+const KEY: &[u8] = b"probe";
+
 /// From one try to the next.
 const EVERY_NS: u64 = 100_000_000;
 /// From one try to the next while all is well: a new client each time costs the broker something.
@@ -66,7 +69,7 @@ fn publish(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<u64>, DriverError> {
     let mut publisher = driver.probe_publisher(Duration::from_nanos(TRY_NS))?;
-    publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload })?;
+    publisher.submit(Outgoing { slot: 0, key: KEY, payload, ..Outgoing::default() })?;
     publisher.flush()?;
     let deadline_ns = clock.now_ns() + TRY_NS;
     let mut completions = Vec::new();

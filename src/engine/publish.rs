@@ -7,7 +7,7 @@
 //! between a stamp and its histogram.
 
 use super::comeback::add;
-use super::control::Context;
+use super::control::{AHEAD_NS, Context};
 use super::notes::{Notes, ProducerReport};
 use super::sender::{Sender, TICK_NS, sharpen_timer};
 use crate::driver::DriverError;
@@ -43,6 +43,8 @@ struct Producer<'a> {
     total_sent: u64,
     /// How much was sent when a client last gave out, and since when no more was, ns.
     stuck: (u64, u64),
+    /// Whether the rate changes with the window, which is not known yet.
+    awaits_window: bool,
 }
 
 /// Most messages that may be published and not yet consumed in the closed model.
@@ -50,7 +52,10 @@ fn backlog(cell: &Cell) -> u64 {
     match cell.load.subscriptions {
         // Nobody could ever catch up.
         0 => u64::MAX,
-        _ => (cell.load.backlog.0 / cell.message.size.0.max(1)).max(u64::from(cell.load.in_flight)),
+        _ => {
+            let waiting = (cell.load.backlog.0 as f64 / cell.message.mean_bytes()) as u64;
+            waiting.max(u64::from(cell.load.in_flight))
+        }
     }
 }
 
@@ -80,6 +85,10 @@ pub fn produce(
     let seed = cell.seed.wrapping_add(u64::from(of.block.saturating_sub(1)));
     let schedule = match (load.model, load.rate) {
         (Model::Open, Some(rate)) => Some(match load.arrivals {
+            arrivals if !load.stages.is_empty() => {
+                let seed = (arrivals == Arrivals::Poisson).then_some(seed);
+                Schedule::staged(rate, &load.stages, producer, load.producers, seed)
+            }
             Arrivals::Constant => Schedule::constant(rate, producer, load.producers),
             Arrivals::Poisson => Schedule::poisson(rate, producer, load.producers, seed),
         }),
@@ -100,6 +109,7 @@ pub fn produce(
         disturb,
         total_sent: 0,
         stuck: (u64::MAX, 0),
+        awaits_window: !load.stages.is_empty(),
     };
     producer.offer(schedule);
     producer.finish()
@@ -130,13 +140,20 @@ impl Producer<'_> {
         let batch = cell.load.batch;
         let mut due = self.start_ns + schedule.due_ns();
         loop {
+            if self.begin_stages(schedule) {
+                due = self.start_ns + schedule.due_ns();
+            }
             let stop_at = control.stop_sending_at();
             let mut now = clock.now_ns();
+            // What the window may still move must not go out before it is known.
+            let known = if self.awaits_window { stop_at.min(now + AHEAD_NS / 2) } else { stop_at };
             self.notes.tick(now);
             let mut burst = 0;
-            while due <= now && due < stop_at && !self.complete() && burst < batch {
+            let mut blocked = false;
+            while due <= now && due < known && !self.complete() && burst < batch {
                 if !self.sender.send(due, &mut self.notes)? {
                     self.notes.blocked_until_ns = clock.now_ns();
+                    blocked = true;
                     break;
                 }
                 self.total_sent += 1;
@@ -147,15 +164,30 @@ impl Producer<'_> {
             }
             self.notes.tell();
             self.sender.publisher.flush()?;
-            if self.given_up(now) || due >= stop_at || self.complete() {
+            let over = due >= stop_at && !self.awaits_window;
+            if self.given_up(now) || over || self.complete() {
                 return Ok(());
             }
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or
             // for answers.
-            let blocked = due <= now && burst < batch;
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
+            if blocked {
+                // What fell due meanwhile was held up, too. What the wait took beyond its end is
+                // our own lateness.
+                let held_ns = clock.now_ns().min(until);
+                self.notes.blocked_until_ns = self.notes.blocked_until_ns.max(held_ns);
+            }
         }
+    }
+
+    /// The stages of a load begin with its window: whether they have just begun.
+    fn begin_stages(&mut self, schedule: &mut Schedule) -> bool {
+        let window = self.of.control.window().filter(|_| self.awaits_window);
+        let Some((window_ns, _)) = window else { return false };
+        schedule.begin_stages(window_ns.saturating_sub(self.start_ns));
+        self.awaits_window = false;
+        true
     }
 
     /// Whether nothing more is to be sent, however much is owed.
@@ -176,6 +208,7 @@ impl Producer<'_> {
         if control.abandoned() {
             return;
         }
+        self.begin_stages(&mut schedule);
         let stop_at = control.stop_sending_at();
         let mut due = self.start_ns + schedule.due_ns();
         while due < stop_at && !self.complete() {

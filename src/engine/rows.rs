@@ -15,7 +15,7 @@ pub struct RowTerms {
     /// Of the load.
     start_ns: u64,
     open: bool,
-    pub message_bytes: u64,
+    pub mean_bytes: f64,
     subscriptions: u64,
 }
 
@@ -24,7 +24,7 @@ impl RowTerms {
         Self {
             start_ns,
             open: cell.load.model == Model::Open,
-            message_bytes: cell.message.size.0,
+            mean_bytes: cell.message.mean_bytes(),
             subscriptions: cell.load.subscriptions.into(),
         }
     }
@@ -57,7 +57,8 @@ impl RowTerms {
         second: u64,
         backlog_messages: u64,
     ) -> WindowRow {
-        let (at, bytes) = (second * SECOND_NS, self.message_bytes);
+        let at = second * SECOND_NS;
+        let bytes = |messages: u64| (messages as f64 * self.mean_bytes).round() as u64;
         let of = |kind: &PerSecond| kind.get(second as usize);
         let offered = self.open.then(|| of(&flow.offered));
         WindowRow {
@@ -68,10 +69,10 @@ impl RowTerms {
             sent_messages: of(&flow.sent),
             acked_messages: of(&flow.acked),
             consumed_messages: of(&flow.consumed),
-            offered_bytes: offered.map(|messages| messages * bytes),
-            sent_bytes: of(&flow.sent) * bytes,
-            acked_bytes: of(&flow.acked) * bytes,
-            consumed_bytes: of(&flow.consumed) * bytes,
+            offered_bytes: offered.map(bytes),
+            sent_bytes: bytes(of(&flow.sent)),
+            acked_bytes: bytes(of(&flow.acked)),
+            consumed_bytes: bytes(of(&flow.consumed)),
             backlog_messages,
             ..WindowRow::default()
         }

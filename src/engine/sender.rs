@@ -10,11 +10,15 @@ use super::cell_run::CellRunError;
 use super::spawn::bodies;
 use crate::clock::Clock;
 use crate::driver::{Completion, Driver, DriverError, Outcome, Outgoing, Publisher, Submitted};
-use crate::payload::{Bodies, Envelope};
+use crate::payload::{Bodies, Envelope, KEY_BYTES, KeyShares, write_key};
+use crate::random::SplitMix64;
 use crate::scenario::{Cell, Pacer};
 use crate::schedule::Schedule;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
+
+/// Keys are drawn from streams of the seed from this one on, apart from those of arrivals.
+const KEYS_STREAM: u64 = 1 << 32;
 
 /// How long a wait may last when nothing is due: signals to stop are seen within this.
 pub const TICK_NS: u64 = 20_000_000;
@@ -82,6 +86,18 @@ impl InFlight {
         Some(*place)
     }
 
+    /// Puts the free slots of the connection that would send next behind those of another one;
+    /// false where no other has any.
+    #[cold]
+    fn pass_over(&mut self) -> bool {
+        let Some(first) = self.free.front().map(|slot| self.connection(*slot)) else {
+            return false;
+        };
+        let own = self.free.iter().take_while(|slot| self.connection(**slot) == first).count();
+        self.free.rotate_left(own);
+        own < self.free.len()
+    }
+
     #[inline]
     pub fn connection(&self, slot: u32) -> u16 {
         (slot % self.connections) as u16
@@ -93,6 +109,41 @@ impl InFlight {
 
     fn limit(&self) -> u32 {
         self.slots.len() as u32
+    }
+}
+
+/// The key of the next message, and the partition that it decides.
+struct NextKey {
+    shares: KeyShares,
+    rng: SplitMix64,
+    /// By key.
+    partitions: Vec<u16>,
+    partition: u16,
+    text: [u8; KEY_BYTES],
+}
+
+impl NextKey {
+    /// `None` where messages have none.
+    fn first(driver: &dyn Driver, cell: &Cell, producer: u16) -> Option<Self> {
+        let shares = cell.message.key?.shares();
+        let (count, partitions) = (shares.count(), cell.config.partitions().max(1));
+        let mut text = [0; KEY_BYTES];
+        let partition_of = |key| {
+            write_key(key, &mut text);
+            driver.partition_of(&text, partitions).min(partitions - 1)
+        };
+        let partitions = (0..count).map(partition_of).collect();
+        let rng = SplitMix64::stream(cell.seed, KEYS_STREAM + u64::from(producer));
+        let mut next = Self { shares, rng, partitions, partition: 0, text };
+        next.advance();
+        Some(next)
+    }
+
+    #[inline]
+    fn advance(&mut self) {
+        let key = self.shares.at(self.rng.unit());
+        write_key(key, &mut self.text);
+        self.partition = self.partitions.get(key as usize).copied().unwrap_or(0);
     }
 }
 
@@ -115,12 +166,17 @@ pub struct Sender<const ONE_SERIES: bool> {
     partitions: u16,
     /// Messages in a row to the same partition of a connection.
     run_length: u32,
+    /// Connections that are tried until one takes a message. One whose transaction ends takes
+    /// nothing, and does not hold up the others; elsewhere that one is full holds for all.
+    tries: u16,
     /// Waits without sleeping.
     spins: bool,
     pub publisher: Box<dyn Publisher>,
     bodies: Bodies,
+    key: Option<NextKey>,
     pub in_flight: InFlight,
-    /// Per connection: current partition and messages left in its run.
+    /// Per connection: current partition and messages left in its run. Keys, where there are any,
+    /// decide in its place.
     turns: Vec<(u16, u32)>,
     /// Messages sent, by lane.
     pub sent: Vec<u64>,
@@ -140,6 +196,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let partitions = cell.config.partitions().max(1);
         Ok(Self {
             bodies: bodies(cell, cell.seed.wrapping_add(u64::from(producer)))?,
+            key: NextKey::first(driver, cell, producer),
             in_flight: InFlight::new(in_flight, connections),
             turns: vec![(0, run_length); usize::from(connections)],
             sent: vec![0; usize::from(connections) * usize::from(partitions)],
@@ -150,6 +207,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             producer,
             partitions,
             run_length,
+            tries: if cell.config.transaction.is_some() { connections } else { 1 },
             spins: cell.load.pacer == Pacer::Spin,
         })
     }
@@ -158,10 +216,25 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
     /// slot, or the client's queue is full.
     #[inline]
     pub fn send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
+        let mut tried = 1;
+        while !self.try_to_send(due, book)? {
+            if tried >= self.tries || !self.in_flight.pass_over() {
+                return Ok(false);
+            }
+            tried += 1;
+        }
+        Ok(true)
+    }
+
+    /// On the connection that has been free for longest.
+    #[inline]
+    fn try_to_send(&mut self, due: u64, book: &mut impl SendBook) -> Result<bool, DriverError> {
         let open = due != 0;
         let Some(slot) = self.in_flight.take() else { return Ok(false) };
         let connection = self.in_flight.connection(slot);
-        let (partition, left) = self.turns[usize::from(connection)];
+        let (turn, left) = self.turns[usize::from(connection)];
+        let keyed = self.key.as_ref().map(|next| (next.partition, &next.text[..]));
+        let (partition, key) = keyed.unwrap_or((turn, &[][..]));
         let lane = if ONE_SERIES { 0 } else { connection * self.partitions + partition };
         let sequence = self.sent[usize::from(lane)];
         let planned_ns = if open { due } else { self.clock.now_ns() };
@@ -171,17 +244,22 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
         // Booked before the hand-over: the answer may come before the call returns.
         self.in_flight.fill(slot, pending);
-        let submitted = self.publisher.submit(Outgoing { slot, connection, partition, payload });
+        let outgoing = Outgoing { slot, connection, partition, key, payload };
+        let submitted = self.publisher.submit(outgoing);
         if !matches!(submitted, Ok(Submitted::Taken)) {
             self.in_flight.untake(slot);
             return submitted.map(|_| false);
         }
         self.sent[usize::from(lane)] += 1;
-        self.turns[usize::from(connection)] = if left > 1 {
-            (partition, left - 1)
+        if let Some(next) = &mut self.key {
+            next.advance();
         } else {
-            ((partition + 1) % self.partitions, self.run_length)
-        };
+            self.turns[usize::from(connection)] = if left > 1 {
+                (turn, left - 1)
+            } else {
+                ((turn + 1) % self.partitions, self.run_length)
+            };
+        }
         book.sent(&pending);
         Ok(true)
     }
@@ -306,6 +384,20 @@ mod tests {
         assert_eq!(table.finish(a).map(|p| p.sequence), Some(7));
         assert!(table.finish(a).is_none() && table.finish(99).is_none());
         assert_eq!(table.busy(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_takes_nothing_is_passed_over() {
+        let mut table = InFlight::new(6, 2);
+        table.free = [0, 2, 1, 4].into();
+        assert!(table.pass_over());
+        assert_eq!(table.free, [1, 4, 0, 2]);
+        assert!(table.pass_over());
+        assert_eq!(table.free, [4, 0, 2, 1]);
+        table.free = [4, 0, 2].into();
+        assert!(!table.pass_over(), "all of one connection");
+        table.free.clear();
+        assert!(!table.pass_over());
     }
 
     #[test]

@@ -121,11 +121,15 @@ pub fn start_producers<'scope>(
 /// What the messages of `cell` are filled with.
 pub fn bodies(cell: &Cell, seed: u64) -> Result<Bodies, BodyError> {
     let kind = match (cell.message.payload, cell.message.compressibility) {
-        (PayloadKind::Text, _) => BodyKind::Text,
+        (PayloadKind::Text | PayloadKind::File, _) => BodyKind::Text,
         (PayloadKind::Random, _) => BodyKind::Random,
         (PayloadKind::Mixed, ratio) => BodyKind::Mixed { ratio: ratio.unwrap_or(1.0) },
     };
-    Bodies::generate(kind, cell.message.size.0 as usize, seed)
+    match (&cell.message.lines, &cell.message.mix) {
+        (Some(lines), _) => Ok(Bodies::lines(lines.clone(), seed)),
+        (None, Some(sizes)) => Bodies::mixed(kind, sizes, seed),
+        (None, None) => Bodies::generate(kind, cell.message.size.0 as usize, seed),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub struct Totals {
     /// Planned (closed: sent) inside the window.
     pub window_planned: u64,
     pub window_sent: u64,
+    /// Of those planned inside the window, aborted on purpose.
+    pub window_aborted: u64,
     /// Acknowledged inside the window by the clock, whenever planned.
     pub window_acked: u64,
     /// First deliveries inside the window by the clock.
@@ -35,6 +37,7 @@ impl Totals {
         self.unanswered += other.unanswered;
         self.window_planned += other.window_planned;
         self.window_sent += other.window_sent;
+        self.window_aborted += other.window_aborted;
         self.window_acked += other.window_acked;
         self.window_consumed += other.window_consumed;
         self.window_bytes += other.window_bytes;

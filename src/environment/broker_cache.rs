@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 /// have, so that whatever else a system may be set to keeps its brokers apart.
 fn of_broker(config: &SystemConfig) -> SystemConfig {
     let SystemConfig {
-        topic, client, keys, stream, maxlen, reply, wait, wait_aof, consume, ..
+        topic, topics, transaction, client, keys, stream, maxlen, reply, consume, ..
     } = SystemConfig::defaults(config.system);
     let config = config.clone();
-    let config = SystemConfig { topic, client, keys, stream, maxlen, reply, ..config };
-    SystemConfig { wait, wait_aof, consume, same_as: None, ..config }
+    let config = SystemConfig { topic, topics, transaction, client, keys, stream, ..config };
+    SystemConfig { maxlen, reply, wait: None, wait_aof: None, consume, same_as: None, ..config }
 }
 
 /// Whether one broker can serve both.

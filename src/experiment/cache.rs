@@ -11,7 +11,7 @@ use crate::driver::DriverError;
 use crate::driver::capability::{CacheAnswer, CacheClient, CacheRequest};
 use crate::engine::{CellRunError, bodies, sharpen_timer};
 use crate::model::{Metric, metric};
-use crate::payload::{Bodies, Envelope, Reading, read};
+use crate::payload::{Bodies, Envelope, KeyShares, Reading, read};
 use crate::random::SplitMix64;
 use crate::record::Timings;
 use crate::result::{CellOutput, Observation};
@@ -252,35 +252,20 @@ impl User<'_> {
 
 /// Which key comes next, and whether it is read or written: seeded,
 /// so that every run asks the same.
-///
-/// Draws keys `0..n` by Zipf's law: key k with a weight of 1 ÷ (k + 1)^skew.
 pub struct Draw {
-    /// Sums of the weights up to and including each key; empty where all weigh the same.
-    sums: Vec<f64>,
-    keys: u32,
+    keys: KeyShares,
     reads: f64,
     rng: SplitMix64,
 }
 
 impl Draw {
     pub fn new(keys: u32, skew: f64, reads: f64, seed: u64) -> Self {
-        let mut sum = 0.0;
-        let weigh = |key: u32| {
-            sum += f64::from(key + 1).powf(-skew);
-            sum
-        };
-        let sums = if skew == 0.0 { Vec::new() } else { (0..keys).map(weigh).collect() };
-        Self { sums, keys, reads, rng: SplitMix64::new(seed) }
+        Self { keys: KeyShares::zipf(keys, skew), reads, rng: SplitMix64::new(seed) }
     }
 
     pub fn next(&mut self) -> (u32, bool) {
         let (place, read) = (self.rng.unit(), self.rng.unit() <= self.reads);
-        let key = match self.sums.last() {
-            // In (0, 1]: the last key is as likely as any other.
-            None => (place * f64::from(self.keys)).ceil() as u32 - 1,
-            Some(total) => self.sums.partition_point(|sum| *sum < place * total) as u32,
-        };
-        (key.min(self.keys - 1), read)
+        (self.keys.at(place), read)
     }
 }
 

@@ -72,7 +72,8 @@ registry! {
         COMPLETE "complete" Share Mean Higher
             "delivered of all that was due, over all subscriptions";
         COMPLETED_OF_PLANNED "completed_of_planned" Share Mean Higher
-            "acknowledged and received by all by the end of the drain, of what the window planned; \
+            "acknowledged and received by all by the end of the drain, or aborted on purpose, of \
+             what the window planned; \
              none in the closed model";
         HELD_BY_CONSUMERS "held_by_consumers" Share Mean Neutral
             "share of the window in which producers waited for consumers: `load.backlog` was \
@@ -95,6 +96,8 @@ registry! {
         ACKED "counts.acked" Messages Mean Higher
             "acknowledged; none where a reply promises nothing";
         FAILED "counts.failed" Messages Mean Lower "refused or given up";
+        ABORTED "counts.aborted" Messages Mean Neutral
+            "of transactions that were aborted on purpose";
         INDETERMINATE "counts.indeterminate" Messages Mean Lower
             "neither acknowledged nor refused by the end";
         DELIVERED "counts.delivered" Messages Mean Higher "received, per subscription";
@@ -109,6 +112,7 @@ registry! {
         LOG_DUPLICATE "counts.log_duplicate" Messages Mean Lower
             "found more than once by the audit";
         PHANTOM "counts.phantom" Messages Mean Lower "failed, yet seen";
+        ABORTED_READ "counts.aborted_read" Messages Mean Lower "aborted on purpose, yet seen";
         CORRUPT "counts.corrupt" Messages Mean Lower "arrived damaged";
         OUT_OF_ORDER "counts.reordered" Messages Mean Lower
             "first deliveries behind a later one of the same sequence";
@@ -234,6 +238,8 @@ registry! {
         CRASH_TAKEOVER "crash.takeover" Nanoseconds Geometric Lower
             "until another has all that the dead one had in hand";
         OVERTAKEN "overtaken" Messages Mean Lower "done after a later message of the same sequence";
+        HOTTEST_PARTITION "hottest_partition" Share Mean Neutral
+            "of all messages, those in the partition, stream or list with most, where keys decide";
         SPEED_UP "speed_up" Times Geometric Higher
             "goodput against one consumer with the same work, where that one was what limited";
         CAPACITY_LOW "capacity.low" MessagesPerSecond Geometric Higher

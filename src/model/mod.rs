@@ -59,6 +59,7 @@ named! {
         AtMostOnce = "at-most-once",
         AtLeastOnce = "at-least-once",
         ExactlyOnceInLog = "exactly-once-in-log",
+        ExactlyOnce = "exactly-once",
     }
 }
 

@@ -4,7 +4,7 @@
 //! Written as `load.rate=1k/s,size=1MiB`, and `base` where there is neither. Taken apart here and
 //! nowhere else.
 
-use crate::units::{Bytes, Rate, Span};
+use crate::units::{ByteRate, Bytes, Rate, Span};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -102,6 +102,7 @@ fn quantity(text: &str) -> Option<f64> {
     (text.parse::<f64>().ok())
         .or_else(|| text.parse::<Bytes>().ok().map(|bytes| bytes.0 as f64))
         .or_else(|| text.parse::<Rate>().ok().map(Rate::per_s))
+        .or_else(|| text.parse::<ByteRate>().ok().map(|rate| rate.0 as f64))
         .or_else(|| text.parse::<Span>().ok().map(|span| span.nanos() as f64))
 }
 

@@ -1,12 +1,16 @@
 //! Message bodies of known compressibility, generated ahead of time: nothing is generated in the
 //! hot path.
 //!
-//! A body is re-derivable: message `sequence` of a producer carries body `sequence % bodies`, and
-//! the bodies follow from seed, kind and size alone.
+//! A body is re-derivable: message `sequence` of a lane carries body `sequence % bodies` (of
+//! several sizes: some way further on each lane), and the bodies follow from seed, kind and sizes
+//! alone.
 
 use super::envelope::{Envelope, FULL};
+use super::lines::Lines;
+use super::sizes::Sizes;
 use crate::random::SplitMix64;
 use std::io::Write;
+use std::sync::Arc;
 
 /// What bodies are filled with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,33 +35,62 @@ pub struct BodyError {
     size: usize,
 }
 
-/// A rotating set of messages of one size. Each thread that sends owns one.
+/// A rotating set of messages. Each thread that sends owns one.
 pub struct Bodies {
-    /// Whole ones: room for the envelope, then the body.
-    messages: Vec<Vec<u8>>,
+    made: MessageSet,
+    /// How far the set is turned from one lane to the next, so that lanes which are sent side by
+    /// side do not all have their large messages at once.
+    turn: u64,
     ratio: f64,
+}
+
+enum MessageSet {
+    /// Whole ones: room for the envelope, then the body.
+    Generated(Vec<Vec<u8>>),
+    /// A file's, and room for one of them behind its envelope.
+    Lines { lines: Arc<Lines>, first: u64, whole: Vec<u8> },
 }
 
 /// Enough different bodies that a compressor's window does not see
 /// the same one again too soon, in bytes.
 const POOL_BYTES: usize = 1 << 20;
 const MOST_BODIES: usize = 1024;
+/// Has no divisor in common with a round of sizes.
+const TURN: u64 = 389;
 
 impl Bodies {
     /// Fills a set of messages of `size` bytes. Same arguments, same bytes.
     pub fn generate(kind: BodyKind, size: usize, seed: u64) -> Result<Self, BodyError> {
         let count = (POOL_BYTES / size.max(1)).clamp(1, MOST_BODIES);
+        Self::of(kind, &vec![size; count], seed)
+    }
+
+    /// As [`Bodies::generate`], of a round of sizes.
+    pub fn mixed(kind: BodyKind, sizes: &Sizes, seed: u64) -> Result<Self, BodyError> {
+        Ok(Self { turn: TURN, ..Self::of(kind, &sizes.round(seed), seed)? })
+    }
+
+    /// The lines of a file in their order, from one on that the seed chooses.
+    pub fn lines(lines: Arc<Lines>, seed: u64) -> Self {
+        let first = SplitMix64::new(seed).next_u64() % lines.count();
+        let some: Vec<Vec<u8>> =
+            (0..lines.count().min(MOST_BODIES as u64)).map(|at| lines.at(at).to_vec()).collect();
+        let ratio = measured_ratio(&some);
+        Self { made: MessageSet::Lines { lines, first, whole: Vec::new() }, turn: TURN, ratio }
+    }
+
+    fn of(kind: BodyKind, sizes: &[usize], seed: u64) -> Result<Self, BodyError> {
         let share = match kind {
-            BodyKind::Mixed { ratio } => random_share(ratio, size, seed),
+            BodyKind::Mixed { ratio } => random_share(ratio, sizes, seed),
             BodyKind::Text | BodyKind::Random => 1.0,
         };
-        let messages = filled(kind, share, count, size, seed);
+        let messages = filled(kind, share, sizes.iter().copied(), seed);
         let ratio = measured_ratio(&messages);
         match kind {
             BodyKind::Mixed { ratio: wanted } if (ratio / wanted - 1.0).abs() > 0.1 => {
-                Err(BodyError { wanted, found: ratio, size })
+                Err(BodyError { wanted, found: ratio, size: mean(sizes) })
             }
-            _ => Ok(Self { messages, ratio }),
+            _ => Ok(Self { made: MessageSet::Generated(messages), turn: 0, ratio }),
         }
     }
 
@@ -70,8 +103,19 @@ impl Bodies {
     /// same body.
     #[inline]
     pub fn stamped(&mut self, envelope: &Envelope) -> &[u8] {
-        let index = (envelope.sequence % self.messages.len() as u64) as usize;
-        let message = &mut self.messages[index];
+        let place = envelope.sequence + u64::from(envelope.lane) * self.turn;
+        let message = match &mut self.made {
+            MessageSet::Generated(messages) => {
+                let index = (place % messages.len() as u64) as usize;
+                &mut messages[index]
+            }
+            MessageSet::Lines { lines, first, whole } => {
+                let line = lines.at(*first + place);
+                whole.resize(FULL + line.len(), 0);
+                whole[FULL..].copy_from_slice(line);
+                whole
+            }
+        };
         envelope.write(message);
         message
     }
@@ -112,14 +156,23 @@ const WORDS: [&str; 32] = [
     "region=eu-west-1",
 ];
 
-/// `count` messages of `size` bytes, each from a stream of random numbers of its own.
-fn filled(kind: BodyKind, random_share: f64, count: usize, size: usize, seed: u64) -> Vec<Vec<u8>> {
-    let message = |number| {
+/// Messages of these sizes, each from a stream of random numbers of its own.
+fn filled(
+    kind: BodyKind,
+    random_share: f64,
+    sizes: impl Iterator<Item = usize>,
+    seed: u64,
+) -> Vec<Vec<u8>> {
+    let message = |(size, number)| {
         let mut message = vec![0; size];
         fill(kind, random_share, &mut SplitMix64::stream(seed, number), &mut message);
         message
     };
-    (0..count as u64).map(message).collect()
+    sizes.zip(0..).map(message).collect()
+}
+
+fn mean(sizes: &[usize]) -> usize {
+    sizes.iter().sum::<usize>() / sizes.len().max(1)
 }
 
 fn fill(kind: BodyKind, random_share: f64, rng: &mut SplitMix64, message: &mut [u8]) {
@@ -148,12 +201,13 @@ fn fill(kind: BodyKind, random_share: f64, rng: &mut SplitMix64, message: &mut [
 
 /// The share of random bytes for which zstd reaches `ratio`: found by bisection, since the ratio
 /// falls with the share.
-fn random_share(ratio: f64, size: usize, seed: u64) -> f64 {
+fn random_share(ratio: f64, sizes: &[usize], seed: u64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
+    let count = (1 << 18) / mean(sizes).max(1) + 1;
     for _ in 0..12 {
         let share = (low + high) / 2.0;
-        let sample =
-            filled(BodyKind::Mixed { ratio }, share, (1 << 18) / size.max(1) + 1, size, seed);
+        let sizes = sizes.iter().copied().cycle().take(count);
+        let sample = filled(BodyKind::Mixed { ratio }, share, sizes, seed);
         if measured_ratio(&sample) > ratio { low = share } else { high = share }
     }
     (low + high) / 2.0
@@ -266,6 +320,42 @@ mod tests {
         let mut one = Bodies::generate(BodyKind::Text, 300, 9).unwrap();
         let mut two = Bodies::generate(BodyKind::Text, 300, 9).unwrap();
         assert_eq!(one.stamped(&envelope), two.stamped(&envelope));
+    }
+
+    #[test]
+    fn a_mix_of_sizes_comes_round_on_every_lane_at_its_own_time() {
+        let sizes: Sizes = "90% 100B + 10% 1KiB".parse().unwrap();
+        let mut bodies = Bodies::mixed(BodyKind::Random, &sizes, 3).unwrap();
+        let mut round = |lane| -> Vec<usize> {
+            let envelope =
+                |sequence| Envelope { run: 1, producer: 0, lane, sequence, planned_ns: 0 };
+            (0..1000).map(|sequence| bodies.stamped(&envelope(sequence)).len()).collect()
+        };
+        let (first, second) = (round(0), round(1));
+        assert_eq!(first, sizes.round(3));
+        assert_ne!(first, second);
+        for found in [first, second] {
+            assert_eq!(found.iter().filter(|size| **size == 1024).count(), 100);
+        }
+    }
+
+    #[test]
+    fn lines_of_a_file_stand_behind_their_envelopes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        std::fs::write(&path, "first line\nsecond\n").unwrap();
+        let lines = Arc::new(Lines::read(&path).unwrap());
+        let mut bodies = Bodies::lines(lines.clone(), 1);
+        let mut found = Vec::new();
+        for sequence in 0..4 {
+            let envelope = Envelope { run: 3, producer: 0, lane: 0, sequence, planned_ns: 1 };
+            let message = bodies.stamped(&envelope);
+            assert_eq!(super::super::read(message, 3, 5000), super::super::Reading::Ours(envelope));
+            found.push(message[FULL..].to_vec());
+        }
+        assert_eq!((&found[0], &found[1]), (&found[2], &found[3]), "they come round");
+        found.sort();
+        assert_eq!([&found[0][..], &found[2][..]], [&b"first line"[..], b"second"]);
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl Envelope {
     }
 }
 
-/// Checks and reads a received message.
-/// `size` is what every message of this cell must measure, in bytes.
+/// Checks and reads a received message. `size` is that of every message of this cell, in bytes, or
+/// of the largest: how long a message is says its envelope.
 #[inline]
 pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
     if size < FULL {
@@ -93,8 +93,8 @@ pub fn read(message: &[u8], run: u64, size: usize) -> Reading {
         return Reading::Foreign;
     }
     let (head, body) = message.split_at(FULL);
-    let whole =
-        head[4] == VERSION && message.len() == size && u32_at(head, LENGTH_AT) as usize == size;
+    let length = u32_at(head, LENGTH_AT) as usize;
+    let whole = head[4] == VERSION && message.len() == length && length <= size;
     if !whole || checksum(head, body) != u32_at(head, CRC_AT) {
         return Reading::Corrupt;
     }
@@ -169,6 +169,16 @@ mod tests {
         fn no_bytes_make_it_panic(bytes: Vec<u8>, size in 0..300usize) {
             let _ = read(&bytes, 1, size);
         }
+    }
+
+    #[test]
+    fn a_message_is_as_long_as_its_envelope_says() {
+        let mut message = vec![1; 100];
+        sample(9).write(&mut message);
+        assert_eq!(read(&message, 9, 5000), Reading::Ours(sample(9)), "one of several sizes");
+        assert_eq!(read(&message, 9, 99), Reading::Corrupt, "none of them is so large");
+        message.push(1);
+        assert_eq!(read(&message, 9, 5000), Reading::Corrupt);
     }
 
     #[test]

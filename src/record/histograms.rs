@@ -55,7 +55,8 @@ pub enum Harvest {
 #[derive(Debug)]
 pub struct Timed {
     pub timer: Latency,
-    pub warm_up: bool,
+    /// See [`Recorder::record`].
+    pub part: usize,
     /// The second, counted from the run's epoch, in which these ended.
     pub second: u64,
     pub histogram: Histogram<u64>,
@@ -65,14 +66,15 @@ pub struct Timed {
     pub recycle: Sender<Histogram<u64>>,
 }
 
+#[derive(Default)]
 struct Slot {
     histogram: Option<Histogram<u64>>,
     saturated: u64,
 }
 
 pub struct Recorder {
-    /// By timer and by warm-up or not; made when first needed.
-    slots: [[Slot; 2]; Latency::ALL.len()],
+    /// By part of the load and by timer; made when first needed.
+    parts: Vec<[Slot; Latency::ALL.len()]>,
     pub flow: Flow<Tally>,
     second: u64,
     out: Sender<Harvest>,
@@ -82,14 +84,19 @@ pub struct Recorder {
 impl Recorder {
     /// Harvests go to `out`, once a second.
     pub fn new(out: Sender<Harvest>) -> Self {
-        let slot = || Slot { histogram: None, saturated: 0 };
-        let slots = std::array::from_fn(|_| [slot(), slot()]);
-        Self { slots, flow: Flow::default(), second: 0, out, spare: channel() }
+        // Warm-up and window; further parts only where the load has stages.
+        let parts = (0..2).map(|_| Default::default()).collect();
+        Self { parts, flow: Flow::default(), second: 0, out, spare: channel() }
     }
 
+    /// `part` of the load: 0 is the warm-up, 1 the window, and where that has stages number k of
+    /// them is k + 1.
     #[inline]
-    pub fn record(&mut self, timer: Latency, warm_up: bool, latency_ns: u64) {
-        let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
+    pub fn record(&mut self, timer: Latency, part: usize, latency_ns: u64) {
+        if part >= self.parts.len() {
+            self.parts.resize_with(part + 1, Default::default);
+        }
+        let slot = &mut self.parts[part][timer as usize];
         if slot.histogram.is_none() {
             slot.histogram = Some(self.spare.1.try_recv().unwrap_or_else(|_| new_histogram()));
         }
@@ -114,16 +121,16 @@ impl Recorder {
 
     /// Hands over everything recorded since the last time.
     pub fn harvest(&mut self) {
-        for timer in Latency::ALL {
-            for warm_up in [false, true] {
-                let slot = &mut self.slots[timer as usize][usize::from(warm_up)];
+        for (part, slots) in self.parts.iter_mut().enumerate() {
+            for timer in Latency::ALL {
+                let slot = &mut slots[timer as usize];
                 if let Some(histogram) = slot.histogram.take() {
                     let saturated = std::mem::take(&mut slot.saturated);
                     let recycle = self.spare.0.clone();
                     // Nobody listening means that the run is over; then nobody misses them either.
                     let _ = self.out.send(Harvest::Timed(Timed {
                         timer,
-                        warm_up,
+                        part,
                         second: self.second,
                         histogram,
                         saturated,
@@ -149,16 +156,16 @@ mod tests {
         let mut recorder = Recorder::new(out);
         recorder.tick(SECOND_NS);
         recorder.flow.sent.add(SECOND_NS, 3);
-        recorder.record(Latency::Publish, false, 1000);
-        recorder.record(Latency::Publish, true, 5);
+        recorder.record(Latency::Publish, 1, 1000);
+        recorder.record(Latency::Publish, 0, 5);
         recorder.tick(2 * SECOND_NS);
-        recorder.record(Latency::Publish, false, u64::MAX);
+        recorder.record(Latency::Publish, 7, u64::MAX);
         recorder.harvest();
         let (mut found, mut sent) = (Vec::new(), Vec::new());
         for harvest in harvests.try_iter() {
             match harvest {
                 Harvest::Timed(h) => found.push((
-                    h.warm_up,
+                    h.part,
                     h.second,
                     h.histogram.len(),
                     h.histogram.max(),
@@ -168,9 +175,9 @@ mod tests {
             }
         }
         assert_eq!(sent, [(1, 3)]);
-        assert_eq!(found[..2], [(false, 1, 1, 1000, 0), (true, 1, 1, 5, 0)]);
-        let (_, second, count, max, saturated) = found[2];
-        assert_eq!((second, count, saturated), (2, 1, 1));
+        assert_eq!(found[..2], [(0, 1, 1, 5, 0), (1, 1, 1, 1000, 0)]);
+        let (part, second, count, max, saturated) = found[2];
+        assert_eq!((part, second, count, saturated), (7, 2, 1, 1));
         assert!(max >= HIGHEST_NS, "kept at the end of the range, not dropped: {max}");
     }
 

@@ -17,6 +17,8 @@ pub struct Produced {
     pub sent: u64,
     pub acked: SeqSet,
     pub failed: SeqSet,
+    /// Of transactions that were aborted on purpose: nobody may ever see them.
+    pub aborted: SeqSet,
 }
 
 /// What one consumer saw. Consumers of one subscription are merged before balancing.
@@ -44,7 +46,7 @@ const EXAMPLES: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// As its column is called: `broker_lost`, `lost`, `undelivered`, `passed_over`, `phantom`,
-    /// `duplicate`, `log_duplicate`.
+    /// `aborted_read`, `duplicate`, `log_duplicate`.
     pub harm: String,
     pub producer: u16,
     pub lane: u16,
@@ -81,7 +83,8 @@ pub struct Counted {
     pub sent: u64,
     pub acked: u64,
     pub failed: u64,
-    /// Sent, and neither acknowledged nor refused.
+    pub aborted: u64,
+    /// Sent, and neither acknowledged nor refused nor aborted.
     pub indeterminate: u64,
     /// Acknowledged messages (sent ones, where a reply promises nothing) that arrived.
     pub delivered: u64,
@@ -96,6 +99,8 @@ pub struct Counted {
     /// Found more than once by the audit of a log.
     pub log_duplicate: Option<u64>,
     pub phantom: u64,
+    /// Aborted, and delivered or read back all the same.
+    pub aborted_read: u64,
     pub corrupt: u64,
     pub reordered: u64,
     pub foreign: u64,
@@ -189,11 +194,13 @@ impl Books {
         for (key, produced) in &self.produced {
             let end = produced.sent;
             let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
-            let (acked, failed) = (&produced.acked, &produced.failed);
+            let Produced { acked, failed, aborted, .. } = produced;
             total.sent += end;
             total.acked += acked.len();
             total.failed += failed.len();
-            total.indeterminate += SeqSet::count(end, [acked, failed], |[a, f]| !a & !f);
+            total.aborted += aborted.len();
+            total.indeterminate +=
+                SeqSet::count(end, [acked, failed, aborted], |[a, f, x]| !a & !f & !x);
             // Where a reply promises nothing, every message that was sent stands in the place of an
             // acknowledged one.
             let owed = |bits: u64| if self.acknowledges { bits } else { u64::MAX };
@@ -206,7 +213,9 @@ impl Books {
                 SeqSet::count(passed, [acked, seen, held], |[a, s, h]| owed(a) & !s & may(h));
             total.lost +=
                 SeqSet::count(end, [acked, seen, held], |[a, s, h]| owed(a) & !s & !may(h));
-            total.phantom += SeqSet::count(end, [failed, seen, held], |[f, s, h]| f & (s | h));
+            let all_the_same = |[ended, s, h]: [u64; 3]| ended & (s | h);
+            total.phantom += SeqSet::count(end, [failed, seen, held], all_the_same);
+            total.aborted_read += SeqSet::count(end, [aborted, seen, held], all_the_same);
             broker_lost += self.broker_lost_of(*key, produced, consumed).count() as u64;
         }
         total.broker_lost = self.audit.as_ref().map(|_| broker_lost);
@@ -274,32 +283,31 @@ impl Books {
             all.extend(found.take(EXAMPLES).map(example));
         };
         name("broker_lost", &mut self.broker_lost());
-        let mut add = |harm,
-                       consumed: &Consumed,
-                       rule: fn([u64; 4]) -> u64,
-                       delivered_only: bool| {
-            let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
-                let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
-                // Where a reply promises nothing, every message that was sent is owed: none counts
-                // as unacknowledged.
-                let end = if delivered_only {
-                    consumed.end(*key).min(produced.sent)
-                } else {
-                    produced.sent
+        let mut add =
+            |harm, consumed: &Consumed, rule: fn([u64; 5]) -> u64, delivered_only: bool| {
+                let of_lane = |(key, produced): (&SequenceKey, &Produced)| {
+                    let (seen, held) = (consumed.seen(*key), self.held().seen(*key));
+                    // Where a reply promises nothing, every message that was sent is owed: none counts
+                    // as unacknowledged.
+                    let end = if delivered_only {
+                        consumed.end(*key).min(produced.sent)
+                    } else {
+                        produced.sent
+                    };
+                    let promised = if self.acknowledges { 0 } else { u64::MAX };
+                    let rule = move |[a, f, x, s, h]: [u64; 5]| rule([a | promised, f, x, s, h]);
+                    let Produced { acked, failed, aborted, .. } = produced;
+                    let found = SeqSet::matching(end, [acked, failed, aborted, seen, held], rule);
+                    found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
                 };
-                let promised = if self.acknowledges { 0 } else { u64::MAX };
-                let rule = move |[a, f, s, h]: [u64; 4]| rule([a | promised, f, s, h]);
-                let found =
-                    SeqSet::matching(end, [&produced.acked, &produced.failed, seen, held], rule);
-                found.take(EXAMPLES).map(|sequence| (*key, sequence)).collect::<Vec<_>>()
+                name(harm, &mut self.produced.iter().flat_map(of_lane));
             };
-            name(harm, &mut self.produced.iter().flat_map(of_lane));
-        };
         for consumed in &self.consumed {
             let absent = if self.unaudited { "undelivered" } else { "lost" };
-            add(absent, consumed, |[a, _, s, h]| a & !s & !h, false);
-            add("passed_over", consumed, |[a, _, s, h]| a & !s & h, true);
-            add("phantom", consumed, |[_, f, s, h]| f & (s | h), false);
+            add(absent, consumed, |[a, _, _, s, h]| a & !s & !h, false);
+            add("passed_over", consumed, |[a, _, _, s, h]| a & !s & h, true);
+            add("phantom", consumed, |[_, f, _, s, h]| f & (s | h), false);
+            add("aborted_read", consumed, |[_, _, x, s, h]| x & (s | h), false);
         }
         name("duplicate", &mut self.consumed.iter().flat_map(Consumed::duplicates));
         let log = self.audit.iter().filter(|audit| audit.retains);
@@ -330,187 +338,11 @@ impl Books {
             total.reordered += next.reordered;
             total.foreign += next.foreign;
             total.phantom = total.phantom.max(next.phantom);
+            total.aborted_read = total.aborted_read.max(next.aborted_read);
         }
         total
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LANE: SequenceKey = (0, 0);
-
-    fn books(acked: impl IntoIterator<Item = u64>, sent: u64) -> Books {
-        let mut produced = Produced { sent, ..Produced::default() };
-        acked.into_iter().for_each(|n| {
-            produced.acked.insert(n);
-        });
-        Books {
-            produced: [(LANE, produced)].into(),
-            consumed: vec![Consumed::default()],
-            audit: None,
-            unaudited: false,
-            acknowledges: true,
-        }
-    }
-
-    #[test]
-    fn every_kind_of_harm_lands_in_its_own_column() {
-        // 0 and 1 arrive, 1 twice; 2 is refused yet seen; 3 is still in the broker; 4 is lost; 5
-        // has no answer; 7 arrives before 6.
-        let mut books = books([0, 1, 3, 4, 6, 7], 8);
-        books.produced.get_mut(&LANE).unwrap().failed.insert(2);
-        for n in [0, 1, 1, 2, 7, 6] {
-            books.consumed[0].note(LANE, n);
-        }
-        let mut held = Consumed::default();
-        for n in [0, 1, 3, 6, 7] {
-            held.note(LANE, n);
-        }
-        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
-        let found = books.balance(0);
-        assert_eq!(
-            found,
-            Counted {
-                sent: 8,
-                acked: 6,
-                failed: 1,
-                indeterminate: 1,
-                delivered: 4,
-                undelivered: 1,
-                lost: 1,
-                unaudited: false,
-                broker_lost: Some(1),
-                passed_over: 1,
-                duplicate: 1,
-                log_duplicate: Some(0),
-                phantom: 1,
-                corrupt: 0,
-                reordered: 1,
-                foreign: 0,
-            }
-        );
-        assert_eq!(found.acked, found.delivered + found.undelivered + found.lost);
-        let examples = books.examples();
-        let named: Vec<_> =
-            examples.iter().map(|found| (found.harm.as_str(), found.sequence)).collect();
-        let truth =
-            [("broker_lost", 4), ("lost", 4), ("passed_over", 3), ("phantom", 2), ("duplicate", 1)];
-        assert_eq!(named, truth);
-        assert_eq!(books.broker_lost().collect::<Vec<_>>(), [(LANE, 4)]);
-    }
-
-    #[test]
-    fn a_message_stored_twice_is_a_duplicate_of_the_log_and_few_of_many_are_named() {
-        let mut books = books(0..10, 10);
-        let mut held = Consumed::default();
-        (0..10).chain(0..8).for_each(|n| {
-            held.note(LANE, n);
-            books.consumed[0].note(LANE, n);
-        });
-        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
-        let found = books.total();
-        assert_eq!(
-            (found.duplicate, found.log_duplicate, found.broker_lost),
-            (8, Some(8), Some(0))
-        );
-        let examples = books.examples();
-        assert_eq!(examples.len(), 2 * EXAMPLES, "five of each: {examples:?}");
-        books.audit.as_mut().unwrap().retains = false;
-        assert_eq!(books.total().log_duplicate, None, "what is left of a list is no log");
-    }
-
-    #[test]
-    fn without_a_subscription_the_producers_and_the_audit_still_count() {
-        let mut books = books([0, 1, 2], 4);
-        books.consumed.clear();
-        let mut held = Consumed::default();
-        (0..2).for_each(|n| {
-            held.note(LANE, n);
-        });
-        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
-        let found = books.total();
-        assert_eq!(
-            (found.sent, found.acked, found.indeterminate, found.broker_lost),
-            (4, 3, 1, Some(1))
-        );
-        assert_eq!((found.delivered, found.undelivered, found.lost), (0, 0, 0));
-    }
-
-    #[test]
-    fn delivered_and_then_lost_by_the_broker_is_broker_lost() {
-        let mut books = books(0..10, 10);
-        (0..10).for_each(|n| {
-            books.consumed[0].note(LANE, n);
-        });
-        let mut held = Consumed::default();
-        (0..7).for_each(|n| {
-            held.note(LANE, n);
-        });
-        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: false });
-        assert_eq!((books.balance(0).lost, books.balance(0).broker_lost), (0, Some(3)));
-        books.audit.as_mut().unwrap().retains = false;
-        assert_eq!(
-            books.balance(0).broker_lost,
-            Some(0),
-            "taken by a consumer is not lost by the broker"
-        );
-    }
-
-    #[test]
-    fn a_limit_of_ours_loses_nothing() {
-        let mut books = books(0..10, 10);
-        (0..10).for_each(|n| {
-            books.consumed[0].note(LANE, n);
-        });
-        let mut held = Consumed::default();
-        (6..10).for_each(|n| {
-            held.note(LANE, n);
-        });
-        books.audit = Some(AuditBook { seen: held, retains: true, trimmed: true });
-        assert_eq!(books.balance(0).broker_lost, Some(0));
-    }
-
-    #[test]
-    fn without_a_promise_sent_stands_for_acked() {
-        let mut books = books([], 10);
-        books.acknowledges = false;
-        (0..9).for_each(|n| {
-            books.consumed[0].note(LANE, n);
-        });
-        let found = books.balance(0);
-        assert_eq!((found.delivered, found.lost, found.broker_lost), (9, 1, None));
-    }
-
-    #[test]
-    fn where_nobody_looked_what_did_not_arrive_is_not_called_lost() {
-        let mut books = books(0..10, 10);
-        for n in [0, 1, 2, 4] {
-            books.consumed[0].note(LANE, n);
-        }
-        assert_eq!(books.balance(0).lost, 6, "the broker keeps nothing");
-        books.unaudited = true;
-        let found = books.balance(0);
-        assert_eq!((found.undelivered, found.lost, found.passed_over), (6, 0, 1));
-        assert!(found.unaudited && found.broker_lost.is_none());
-    }
-
-    #[test]
-    fn what_two_consumers_saw_is_a_duplicate_and_numbers_nobody_sent_are_foreign() {
-        let mut one = Consumed::default();
-        let mut two = Consumed::default();
-        for n in 0..6 {
-            one.note(LANE, n);
-            two.note(LANE, n + 5);
-        }
-        one.merge(two);
-        let mut books = books(0..10, 10);
-        books.consumed = vec![one];
-        let found = books.balance(0);
-        assert_eq!(
-            (found.delivered, found.duplicate, found.foreign, found.reordered),
-            (10, 1, 1, 0)
-        );
-    }
-}
+mod tests;

@@ -88,13 +88,15 @@ impl Tally {
     }
 }
 
-/// Messages through a cell, at the four places where they are counted.
+/// Messages through a cell, by where they are counted.
 #[derive(Clone, Debug, Default)]
 pub struct Flow<T> {
     pub offered: T,
     pub sent: T,
     pub acked: T,
     pub consumed: T,
+    /// Aborted on purpose, by when they were planned: these wait for nothing.
+    pub aborted: T,
 }
 
 impl Flow<Tally> {
@@ -104,13 +106,15 @@ impl Flow<Tally> {
             sent: self.sent.take(),
             acked: self.acked.take(),
             consumed: self.consumed.take(),
+            aborted: self.aborted.take(),
         }
     }
 }
 
 impl Flow<Vec<(u64, u64)>> {
     pub fn is_empty(&self) -> bool {
-        [&self.offered, &self.sent, &self.acked, &self.consumed].iter().all(|one| one.is_empty())
+        let all = [&self.offered, &self.sent, &self.acked, &self.consumed, &self.aborted];
+        all.iter().all(|one| one.is_empty())
     }
 }
 
@@ -120,6 +124,7 @@ impl Flow<PerSecond> {
         self.sent.add(counted.sent);
         self.acked.add(counted.acked);
         self.consumed.add(counted.consumed);
+        self.aborted.add(counted.aborted);
     }
 
     /// Seconds up to the last event of any kind.

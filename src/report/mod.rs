@@ -19,6 +19,7 @@ mod observed;
 mod provenance;
 mod quantity;
 mod scaling;
+mod stages;
 mod table;
 mod text;
 
@@ -27,6 +28,7 @@ pub use index::write_index;
 pub use lines::{judged, lines, outcome, reasons};
 pub use marks::{CLIENT, CLIENT_HEAVY};
 pub use observed::observations;
+pub use stages::stage_lines;
 pub use text::{markdown, markdown_findings, markdown_lines, terminal};
 
 use crate::gate;
@@ -83,6 +85,7 @@ fn figures(summary: &Summary, cells: &[StoredCell]) -> Result<Vec<(String, Figur
     add("throughput", chart::run::throughput(&groups));
     add("latency", chart::run::latency(&groups));
     add("p99-by-rate", chart::tail::draw(&groups));
+    add("knee", chart::stages::draw(&groups));
     add("size-ladder", chart::sweep::ladder(&observed::gather(&groups)));
     add("fan-out", chart::sweep::scaling(scaling::FAN_OUT, &groups));
     add("sharing", chart::sweep::scaling(scaling::SHARING, &groups));

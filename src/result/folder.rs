@@ -229,6 +229,20 @@ impl StoredCell {
     }
 
     pub fn histograms(&self) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
+        let (log, path, tail) = self.log()?;
+        hlog::merged_from(log, &path, tail)
+    }
+
+    /// Likewise of each stage of the window, counted from 1.
+    pub fn stage_histograms(
+        &self,
+    ) -> Result<BTreeMap<(usize, Latency), Histogram<u64>>, ResultError> {
+        let (log, path, tail) = self.log()?;
+        hlog::merged_stages(log, &path, tail)
+    }
+
+    /// Its log of histograms, and whether that may be cut off.
+    fn log(&self) -> Result<(BufReader<File>, PathBuf, hlog::Tail), ResultError> {
         let path = self.dir.join("latency.hlog");
         let meta = fs::metadata(&path).map_err(ResultError::io(&path, "read"))?;
         if !meta.is_file() {
@@ -236,7 +250,7 @@ impl StoredCell {
         }
         let log = File::open(&path).map_err(ResultError::io(&path, "read"))?;
         let tail = if self.cut_off { hlog::Tail::MayBeCut } else { hlog::Tail::Whole };
-        hlog::merged_from(BufReader::new(log), &path, tail)
+        Ok((BufReader::new(log), path, tail))
     }
 
     /// The same with the censored, as if each had ended when nobody waited any longer: it did not

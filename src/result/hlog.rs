@@ -4,8 +4,8 @@
 //! Readable by HdrHistogram's own tools (`scripts/check-hlog` compares with the Java ones): values
 //! are nanoseconds, time stamps seconds since the run's epoch with the wall-clock of that epoch as
 //! base time, the tag is the metric's name, `warm-up.` in front of what was recorded before the
-//! window. The third column is the interval's maximum in milliseconds: Java's writer divides by
-//! 1,000,000 by convention, and no reader uses it.
+//! window, and `stage-2.` where the window has stages. The third column is the interval's maximum
+//! in milliseconds: Java's writer divides by 1,000,000 by convention, and no reader uses it.
 
 use super::error::ResultError;
 use super::raw::Interval;
@@ -23,6 +23,9 @@ use std::time::Duration;
 const WARM_UP: &str = "warm-up.";
 /// Of the column of maxima, which is in milliseconds.
 const MAX_DIVISOR: f64 = 1e6;
+const STAGE: &str = "stage-";
+/// As many as a scenario may have: each has histograms of its own.
+const MOST_STAGES: usize = 100;
 
 pub fn encode(
     intervals: &[Interval],
@@ -33,7 +36,7 @@ pub fn encode(
     let mut serializer = V2DeflateSerializer::new();
     // Java's reader stops at the first time stamp beyond its range, so they must not go back.
     let mut ordered: Vec<&Interval> = intervals.iter().collect();
-    ordered.sort_by_key(|interval| (interval.start_ns, interval.metric, interval.warm_up));
+    ordered.sort_by_key(|one| (one.start_ns, one.metric, one.warm_up, one.stage));
     for interval in ordered {
         line(interval, &mut serializer, &mut log, path)?;
     }
@@ -67,11 +70,16 @@ pub(super) fn line(
         .serialize(&interval.histogram, &mut histogram)
         .map_err(|error| ResultError::corrupt(path, error))?;
     let encoded = base64::engine::general_purpose::STANDARD.encode(histogram);
-    let (warm_up, tag) = (if interval.warm_up { WARM_UP } else { "" }, interval.metric.name());
+    let name = interval.metric.name();
+    let tag = match interval.stage {
+        _ if interval.warm_up => format!("{WARM_UP}{name}"),
+        0 => name.to_owned(),
+        stage => format!("{STAGE}{stage}.{name}"),
+    };
     let [start, length] =
         [interval.start_ns, interval.length_ns].map(|ns| Duration::from_nanos(ns).as_secs_f64());
     let max = interval.histogram.max() as f64 / MAX_DIVISOR;
-    let line = format!("Tag={warm_up}{tag},{start:.3},{length:.3},{max:.3},{encoded}\n");
+    let line = format!("Tag={tag},{start:.3},{length:.3},{max:.3},{encoded}\n");
     log.extend_from_slice(line.as_bytes());
     Ok(())
 }
@@ -90,16 +98,33 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
 }
 
 /// The same line by line, so that a log may be larger than memory.
-///
-/// The log may come from anywhere, so this is not the library's reader of logs, which looks through
-/// the whole rest of the file for each line: here a line costs its length, and a histogram what
-/// [`decode`] allows.
 pub fn merged_from(
-    mut log: impl BufRead,
+    log: impl BufRead,
     path: &Path,
     tail: Tail,
 ) -> Result<BTreeMap<Latency, Histogram<u64>>, ResultError> {
-    let mut merged: BTreeMap<Latency, Histogram<u64>> = BTreeMap::new();
+    merged_by(log, path, tail, |_, metric| Some(metric))
+}
+
+/// Those of each stage of the window, counted from 1; none where it has no stages.
+pub fn merged_stages(
+    log: impl BufRead,
+    path: &Path,
+    tail: Tail,
+) -> Result<BTreeMap<(usize, Latency), Histogram<u64>>, ResultError> {
+    merged_by(log, path, tail, |stage, metric| Some((stage?, metric)))
+}
+
+/// The log may come from anywhere, so this is not the library's reader of logs, which looks through
+/// the whole rest of the file for each line: here a line costs its length, and a histogram what
+/// [`decode`] allows.
+fn merged_by<K: Ord + Copy>(
+    mut log: impl BufRead,
+    path: &Path,
+    tail: Tail,
+    key: impl Fn(Option<usize>, Latency) -> Option<K>,
+) -> Result<BTreeMap<K, Histogram<u64>>, ResultError> {
+    let mut merged: BTreeMap<K, Histogram<u64>> = BTreeMap::new();
     let mut line = Vec::new();
     for at in 1u64.. {
         line.clear();
@@ -118,9 +143,10 @@ pub fn merged_from(
         let Some(line) = Line::read(&line).map_err(|cause| corrupt(cause.into()))? else {
             continue;
         };
-        let Some(metric) = line.metric() else { continue };
+        let Some((stage, metric)) = line.of() else { continue };
+        let Some(key) = key(stage, metric) else { continue };
         let histogram = decode(line.encoded).map_err(corrupt)?;
-        let total = match merged.entry(metric) {
+        let total = match merged.entry(key) {
             Entry::Vacant(entry) => entry.insert(histogram),
             Entry::Occupied(entry) => {
                 let total = entry.into_mut();
@@ -136,24 +162,25 @@ pub fn merged_from(
     Ok(merged)
 }
 
-/// The log of the same histograms with one line for each metric: without the seconds of the window,
-/// and without the warm-up. [`merged`] comes to the same.
+/// The log of the same histograms with one line for each metric, in each stage: without the seconds
+/// of the window, and without the warm-up. [`merged`] and [`merged_stages`] come to the same.
 pub fn condensed(log: &[u8], path: &Path) -> Result<Vec<u8>, ResultError> {
-    let merged = merged(log, path)?;
+    let merged = merged_by(log, path, Tail::Whole, |stage, metric| Some((stage, metric)))?;
     let lines = || log.split(|byte| *byte == b'\n');
     let base = lines().find_map(|line| str::from_utf8(line).ok()?.strip_prefix("#[BaseTime: "));
     let seconds = base.and_then(|base| base.split(' ').next()?.parse::<f64>().ok());
     let epoch = seconds.and_then(|s| jiff::Timestamp::from_millisecond((s * 1e3) as i64).ok());
     let epoch = epoch.ok_or_else(|| ResultError::corrupt(path, "it has no base time"))?;
-    let whole = |(metric, histogram)| {
+    let whole = |((stage, metric), histogram)| {
         let of_it = lines().filter_map(|line| Line::read(line).ok().flatten());
-        let of_it = of_it.filter(|line| line.metric() == Some(metric));
+        let of_it = of_it.filter(|line| line.of() == Some((stage, metric)));
         let (start_s, end_s) = of_it.fold((f64::MAX, 0.0), |(start, end): (f64, f64), line| {
             (start.min(line.start_s), end.max(line.start_s + line.length_s))
         });
         let [start_ns, end_ns] = [start_s, end_s].map(|s| (s * 1e9).round() as u64);
         let length_ns = end_ns.saturating_sub(start_ns);
-        Interval { metric, warm_up: false, start_ns, length_ns, histogram }
+        let stage = stage.unwrap_or(0);
+        Interval { metric, warm_up: false, stage, start_ns, length_ns, histogram }
     };
     encode(&merged.into_iter().map(whole).collect::<Vec<_>>(), epoch, path)
 }
@@ -192,9 +219,20 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// That it is of, within the window.
-    fn metric(&self) -> Option<Latency> {
-        Latency::ALL.into_iter().find(|metric| self.tag == metric.name().as_bytes())
+    /// The stage, if the window has any, and the metric that it is of; `None` of other tags.
+    fn of(&self) -> Option<(Option<usize>, Latency)> {
+        let tag = str::from_utf8(self.tag).ok()?;
+        let (stage, name) = match tag.strip_prefix(STAGE) {
+            None => (None, tag),
+            Some(rest) => {
+                let (number, name) = rest.split_once('.')?;
+                let number = number.parse().ok();
+                let number = number.filter(|number| (1..=MOST_STAGES).contains(number));
+                (Some(number?), name)
+            }
+        };
+        let metric = Latency::ALL.into_iter().find(|metric| name == metric.name())?;
+        Some((stage, metric))
     }
 }
 
@@ -260,6 +298,7 @@ mod tests {
         Interval {
             metric,
             warm_up,
+            stage: 0,
             start_ns: second * 1_000_000_000,
             length_ns: 1_000_000_000,
             histogram,
@@ -309,6 +348,31 @@ mod tests {
         assert_eq!((publish.len(), publish.min()), (2_000, 1_000));
         assert_eq!(publish.value_at_quantile(0.5), 1_999);
         assert!(publish.max() < 3_010);
+    }
+
+    #[test]
+    fn stages_are_apart_and_together_the_window() {
+        let of = |stage, second, values: std::ops::Range<u64>| Interval {
+            stage,
+            ..interval(Latency::Publish, false, second, values)
+        };
+        let intervals = [of(1, 1, 1_000..1_100), of(2, 2, 2_000..2_200), of(1, 2, 1_000..1_050)];
+        let epoch = "2026-11-22T19:00:00Z".parse().unwrap();
+        let log = encode(&intervals, epoch, Path::new("x.hlog")).unwrap();
+        let stages = merged_stages(&log[..], Path::new("x.hlog"), Tail::Whole).unwrap();
+        let counts: Vec<_> = stages.iter().map(|(key, found)| (*key, found.len())).collect();
+        assert_eq!(counts, [((1, Latency::Publish), 150), ((2, Latency::Publish), 200)]);
+        assert_eq!(merged(&log, Path::new("x.hlog")).unwrap()[&Latency::Publish].len(), 350);
+        let once = condensed(&log, Path::new("x.hlog")).unwrap();
+        let again = merged_stages(&once[..], Path::new("x.hlog"), Tail::Whole);
+        assert_eq!(again.unwrap(), stages);
+        let text = String::from_utf8(log).unwrap();
+        assert!(text.contains("\nTag=stage-2.publish,2.000,"), "{text}");
+        for tag in ["stage-0.publish", "stage-999.publish", "stage-x.publish", "stage-1"] {
+            let other = text.replace("stage-2.publish", tag);
+            let found = merged_stages(other.as_bytes(), Path::new("x.hlog"), Tail::Whole).unwrap();
+            assert!(found.keys().all(|(stage, _)| *stage == 1), "{tag}");
+        }
     }
 
     #[test]

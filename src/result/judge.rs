@@ -7,7 +7,7 @@
 //! system's own documentation rules it out, none where it was due.
 
 use super::raw::CellRecord;
-use super::summary::{CellOutcome, Fault, Judged, Survives};
+use super::summary::{CellOutcome, Counts, Fault, Judged, Survives};
 use super::words::grouped;
 use crate::model::{MessageStore, System, Threat};
 use crate::stats::chance_of_unseen;
@@ -32,7 +32,9 @@ type Finding = (Judged, Vec<String>);
 
 fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding> {
     let with = |judged, because: &str| Some((judged, vec![because.to_owned()]));
-    if !matches!(guarantee, "at-most-once" | "at-least-once" | "exactly-once-in-log") {
+    const JUDGED: [&str; 4] =
+        ["at-most-once", "at-least-once", "exactly-once-in-log", "exactly-once"];
+    if !JUDGED.contains(&guarantee) {
         return None;
     }
     if record.outcome == CellOutcome::Stalled && record.counts.sent.is_none() {
@@ -56,14 +58,29 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
             Some(_) => (Judged::Fail, Vec::new()),
         },
         "at-least-once" => at_least_once(record),
-        _ => match (counts.broker_lost, counts.log_duplicate, counts.phantom) {
-            (Some(lost), Some(twice), Some(phantom)) if lost.max(twice).max(phantom) > 0 => {
-                (Judged::Fail, Vec::new())
-            }
-            (Some(_), Some(_), Some(_)) => passed(record),
+        "exactly-once" => exactly_once(record),
+        _ => match (counts.broker_lost, too_many_in_log(counts)) {
+            (Some(lost), Some(many)) if lost.max(many) > 0 => (Judged::Fail, Vec::new()),
+            (Some(_), Some(_)) => passed(record),
             _ => (Judged::Inconclusive, vec!["the log was not read back".into()]),
         },
     })
+}
+
+/// What should not be in the log: second copies, what was refused, what was aborted. `None` where
+/// nobody looked.
+fn too_many_in_log(counts: &Counts) -> Option<u64> {
+    // Only where there are transactions is anything aborted.
+    Some(counts.log_duplicate? + counts.phantom? + counts.aborted_read.unwrap_or(0))
+}
+
+/// Nothing too much, neither in the log nor at a subscription, and nothing too little.
+fn exactly_once(record: &CellRecord) -> Finding {
+    match (record.counts.duplicate, too_many_in_log(&record.counts)) {
+        (Some(twice), Some(many)) if twice.max(many) > 0 => (Judged::Fail, Vec::new()),
+        (Some(_), Some(_)) => at_least_once(record),
+        _ => (Judged::Inconclusive, vec!["the log was not read back".into()]),
+    }
 }
 
 /// Why the system cannot promise the guarantee at these settings.
@@ -76,7 +93,7 @@ fn cannot<'a>(record: &'a CellRecord, guarantee: &str) -> Option<&'a str> {
         _ if !record.survives.process_kill => {
             Some("what it acknowledges does not outlive its process")
         }
-        "exactly-once-in-log" if !keeps_a_log(record) => Some("it keeps no log"),
+        "exactly-once-in-log" | "exactly-once" if !keeps_a_log(record) => Some("it keeps no log"),
         _ => None,
     }
 }
@@ -180,6 +197,12 @@ fn harm(record: &CellRecord) -> Vec<String> {
             "messages stored once too often",
         ),
         ("phantom", counts.phantom, "phantoms", "refused messages turned up all the same"),
+        (
+            "aborted_read",
+            counts.aborted_read,
+            "aborted reads",
+            "messages of aborted transactions turned up all the same",
+        ),
         ("corrupt", counts.corrupt, "corrupt", "messages arrived damaged"),
         ("reordered", counts.reordered, "disorder", "messages came behind a later one"),
     ];
@@ -244,175 +267,4 @@ fn expects_loss(fault: &Fault, survives: &Survives, nodes: u16) -> Option<bool> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::cell;
-    use super::*;
-    use crate::model::FaultKind;
-    use crate::record::Example;
-
-    fn judged(record: &CellRecord, guarantee: &str) -> Option<Judged> {
-        judge(record, guarantee, true).0
-    }
-
-    fn fault(kind: FaultKind, rpo: u64) -> Fault {
-        Fault {
-            kind: kind.name().into(),
-            target: "leader".into(),
-            took_effect_at_ns: Some(1),
-            healed_at_ns: Some(2),
-            rpo_messages: Some(rpo),
-            ..Fault::default()
-        }
-    }
-
-    #[test]
-    fn guarantees_judge_and_never_ask_for_what_cannot_be() {
-        let mut record = cell("kafka", "base", 1).record;
-        assert_eq!(judged(&record, "none"), None);
-        assert_eq!(judged(&record, "at-least-once"), Some(Judged::Pass));
-        assert_eq!(judge(&record, "at-least-once", false).0, Some(Judged::Inconclusive));
-        (record.counts.lost, record.counts.broker_lost) = (Some(1), Some(1));
-        assert_eq!(judged(&record, "at-least-once"), Some(Judged::Fail));
-        assert_eq!(judged(&record, "exactly-once-in-log"), Some(Judged::Fail));
-        assert_eq!(judged(&record, "at-most-once"), Some(Judged::Pass));
-        let unaudited = |undelivered| {
-            let mut record = record.clone();
-            (record.counts.lost, record.counts.broker_lost) = (None, None);
-            record.counts.undelivered = undelivered;
-            judge(&record, "at-least-once", true)
-        };
-        let (judged_so, because) = unaudited(Some(3));
-        assert_eq!(judged_so, Some(Judged::Inconclusive));
-        assert!(because[0].contains("no audit says whether they are kept"), "{because:?}");
-        assert_eq!(unaudited(Some(0)).0, Some(Judged::Pass));
-        assert_eq!(unaudited(None).0, Some(Judged::Inconclusive), "nobody counted");
-        record.counts.acked = None;
-        assert_eq!(
-            judged(&record, "at-least-once"),
-            Some(Judged::Cannot),
-            "a reply that promises nothing"
-        );
-        let lists = cell("redis-lists", "base", 1).record;
-        assert_eq!(judged(&lists, "exactly-once-in-log"), Some(Judged::Cannot), "a list is no log");
-        let told = CellRecord {
-            unpromised: Some("it needs idempotence".into()),
-            ..cell("kafka", "base", 1).record
-        };
-        assert_eq!(
-            judge(&told, "exactly-once-in-log", true),
-            (Some(Judged::Cannot), vec!["it needs idempotence".into()])
-        );
-    }
-
-    #[test]
-    fn broker_loss_delivery_loss_and_what_may_still_come_are_told_apart() {
-        let sound = cell("kafka", "base", 1).record;
-        let with = |change: fn(&mut CellRecord)| {
-            let mut record = sound.clone();
-            change(&mut record);
-            let (judged, because) = judge(&record, "at-least-once", true);
-            (judged.unwrap(), because.join("; "))
-        };
-        let (judged, because) = with(|r| {
-            (r.counts.broker_lost, r.counts.lost) = (Some(312), Some(112));
-            r.examples =
-                vec![Example { harm: "broker_lost".into(), producer: 0, lane: 2, sequence: 17 }];
-        });
-        assert_eq!(judged, Judged::Fail);
-        assert!(
-            because.contains("broker loss: 312")
-                && because.contains("200 of them delivered before"),
-            "{because}"
-        );
-        assert!(because.contains("number 17 of producer 0, lane 2"), "{because}");
-        let (judged, because) =
-            with(|r| (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3)));
-        assert!(judged == Judged::Fail && because.contains("delivery loss: 3"), "{because}");
-        let (judged, because) = with(|r| r.counts.undelivered = Some(5));
-        assert!(
-            judged == Judged::Inconclusive
-                && because.contains("5 messages were still in the broker"),
-            "{because}"
-        );
-        let (judged, _) = with(|r| {
-            r.id.system = "redis-streams".into();
-            (r.counts.undelivered, r.counts.passed_over) = (Some(5), Some(3));
-        });
-        assert_eq!(
-            judged,
-            Judged::Inconclusive,
-            "another consumer may still take a pending entry over"
-        );
-        let (judged, because) = with(|r| (r.counts.broker_lost, r.counts.lost) = (None, Some(1)));
-        assert!(judged == Judged::Inconclusive && because.contains("no audit"), "{because}");
-        let (judged, because) = with(|r| {
-            r.id.system = "redis-lists".into();
-            (r.counts.broker_lost, r.counts.lost) = (Some(4), Some(4));
-        });
-        assert!(
-            judged == Judged::Fail && !because.contains("broker loss"),
-            "popped and lost by whom? {because}"
-        );
-        let (judged, because) = with(|r| r.counts.broker_lost = None);
-        assert!(judged == Judged::Pass && because.contains("live consumers"), "{because}");
-    }
-
-    #[test]
-    fn exactly_once_is_judged_in_the_log_alone() {
-        let sound = cell("kafka", "base", 1).record;
-        let with = |change: fn(&mut CellRecord)| {
-            let mut record = sound.clone();
-            change(&mut record);
-            judged(&record, "exactly-once-in-log").unwrap()
-        };
-        assert_eq!(with(|_| ()), Judged::Pass);
-        assert_eq!(
-            with(|r| r.counts.duplicate = Some(4)),
-            Judged::Pass,
-            "delivered again is not stored again"
-        );
-        assert_eq!(with(|r| r.counts.log_duplicate = Some(1)), Judged::Fail);
-        assert_eq!(with(|r| r.counts.phantom = Some(1)), Judged::Fail);
-        assert_eq!(with(|r| r.counts.log_duplicate = None), Judged::Inconclusive);
-    }
-
-    #[test]
-    fn a_fault_that_was_not_applied_settles_nothing_and_passes_say_how_much_they_say() {
-        let mut record = cell("kafka", "base", 1).record;
-        record.faults = vec![fault(FaultKind::Pause, 0); 10];
-        let (judged, because) = judge(&record, "at-least-once", true);
-        assert_eq!(judged, Some(Judged::Pass));
-        assert!(because[0].contains("10 faults") && because[0].contains("26 %"), "{because:?}");
-        record.faults[3].not_applied = Some("no such node".into());
-        assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
-        record.faults[3] =
-            Fault { not_healed: Some("no answer".into()), ..fault(FaultKind::Pause, 0) };
-        assert_eq!(judge(&record, "at-least-once", true).0, Some(Judged::Inconclusive));
-    }
-
-    #[test]
-    fn surprises_are_told_both_ways_also_where_nothing_is_judged() {
-        let told = |kind, rpo, change: fn(&mut CellRecord)| {
-            let mut record = cell("kafka", "base", 1).record;
-            change(&mut record);
-            record.faults = vec![fault(kind, rpo)];
-            judge(&record, "none", true).1.join("; ")
-        };
-        assert!(
-            told(FaultKind::Kill, 3, |_| ())
-                .contains("surprising: 3 acknowledged messages lost to `kill`")
-        );
-        assert_eq!(told(FaultKind::Kill, 0, |_| ()), "");
-        assert!(told(FaultKind::PowerLoss, 0, |_| ()).contains("may have been too weak"));
-        assert_eq!(told(FaultKind::PowerLoss, 9, |_| ()), "", "documented");
-        let copies = |record: &mut CellRecord| {
-            (record.id.nodes, record.survives.node_loss, record.survives.copies) = (3, true, 3);
-        };
-        assert!(
-            told(FaultKind::PowerLoss, 9, copies).contains("should survive"),
-            "one node of three"
-        );
-        assert_eq!(told(FaultKind::MemFull, 9, |_| ()), "");
-        assert_eq!(told(FaultKind::Pause, 9, |r| r.id.nodes = 3), "", "no promise either way");
-    }
-}
+mod tests;

@@ -21,6 +21,7 @@ mod names;
 mod observation;
 mod raw;
 mod restart;
+mod stages;
 mod summarize;
 mod summary;
 #[cfg(test)]
@@ -48,8 +49,11 @@ pub use manifest::{
 pub use measure::{latency_value, measured, usable};
 pub use names::{check_label, slug};
 pub use observation::Observation;
-pub use raw::{Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, WindowRow};
+pub use raw::{
+    Blame, CellOutput, CellRecord, Description, Event, Gate, Interval, StageRecord, WindowRow,
+};
 pub use restart::{Restart, parts_in_words};
+pub use stages::StageSummary;
 pub use summarize::{invalid_because, rates, summarize};
 pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,

@@ -68,6 +68,9 @@ pub struct CellRecord {
     pub window_sent: u64,
     /// Planned inside the window; `None` in the closed model.
     pub window_planned: Option<u64>,
+    /// Of the window, in order; empty where it has one rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageRecord>,
     /// Share of the window in which producers waited for consumers; `None` in the open model.
     #[serde(default)]
     pub held_by_consumers: Option<f64>,
@@ -118,7 +121,7 @@ impl CellRecord {
     }
 
     /// Share of the messages planned in the window that were acknowledged and received by the end
-    /// of the drain; `None` in the closed model.
+    /// of the drain, or aborted on purpose; `None` in the closed model.
     pub fn completed_of_planned(&self) -> Option<f64> {
         let planned = self.window_planned.filter(|planned| *planned > 0)?;
         let acknowledged = self.counts.acked.map(|_| Latency::Publish);
@@ -134,6 +137,21 @@ impl CellRecord {
             _ => None,
         }
     }
+}
+
+/// A stage of the window: a span of the plan, whole seconds long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Planned rate at its beginning and at its end.
+    pub from_per_s: f64,
+    pub to_per_s: f64,
+    /// ns since the run's epoch.
+    pub start_ns: u64,
+    pub end_ns: u64,
+    /// Messages that were due in it.
+    pub planned: u64,
+    /// Those of them that are not in the histogram of a latency.
+    pub censored: BTreeMap<Latency, Censored>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -220,6 +238,8 @@ pub struct Event {
 pub struct Interval {
     pub metric: Latency,
     pub warm_up: bool,
+    /// Of the window, counted from 1; 0 where it has none.
+    pub stage: usize,
     /// ns since the run's epoch.
     pub start_ns: u64,
     pub length_ns: u64,

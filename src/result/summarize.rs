@@ -11,6 +11,7 @@ use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::CellRecord;
+use super::stages::{knee_per_s, stages};
 use super::summary::{CellOutcome, CellSummary, Fault, Rates, SCHEMA, Summary};
 use super::words::copies;
 use crate::model::Latency;
@@ -38,7 +39,7 @@ pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
 }
 
 fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, ResultError> {
-    let histograms = cell.histograms()?;
+    let (histograms, stages) = (cell.histograms()?, stages(&cell)?);
     let record = cell.record;
     let invalid_because = invalid_because(&record);
     let (judged, judged_because) = judge(&record, guarantee, invalid_because.is_empty());
@@ -74,6 +75,8 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         latency: Latencies::new(|latency| Some(distributions.get(&latency)?.quantiles())),
         distributions,
         rates: rates(&record),
+        knee_per_s: knee_per_s(&stages),
+        stages,
         completed_of_planned: record.completed_of_planned(),
         held_by_consumers: record.held_by_consumers,
         id: record.id,
@@ -127,25 +130,43 @@ fn window_seconds(record: &CellRecord) -> Option<f64> {
 
 /// Rates over the measured window; none of them without one.
 pub fn rates(record: &CellRecord) -> Rates {
-    let Some(seconds) = window_seconds(record) else { return Rates::default() };
+    let counted = Counted {
+        planned: record.window_planned,
+        sent: record.window_sent,
+        acked: record.window_acked,
+        consumed: record.window_consumed,
+    };
+    let rates = window_seconds(record).map(|seconds| rates_over(record, &counted, seconds));
+    rates.unwrap_or_default()
+}
+
+/// Messages of a span of the window: by the plan, and by the clock.
+pub(super) struct Counted {
+    pub planned: Option<u64>,
+    pub sent: u64,
+    pub acked: u64,
+    pub consumed: u64,
+}
+
+pub(super) fn rates_over(record: &CellRecord, counted: &Counted, seconds: f64) -> Rates {
     let per_s = |count: u64| count as f64 / seconds;
     // A message is good once every subscription has it: the pairs consumed, divided by the
     // subscriptions.
     let each = f64::from(record.subscriptions.max(1));
-    let consumed_by_all = record.window_consumed as f64 / each;
+    let consumed_by_all = counted.consumed as f64 / each;
     // Where nobody consumes, what was acknowledged; where nobody published, what was read.
     let good = match (record.subscriptions, record.window_bytes) {
-        (0, _) => record.window_acked as f64,
+        (0, _) => counted.acked as f64,
         (_, Some(_)) => consumed_by_all,
-        _ => (record.window_acked as f64).min(consumed_by_all),
+        _ => (counted.acked as f64).min(consumed_by_all),
     };
     let goodput = good / seconds;
     let bytes = record.window_bytes.map(|bytes| per_s(bytes) / each);
     Rates {
-        offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),
-        sent_per_s: Some(per_s(record.window_sent)),
-        acked_per_s: record.counts.acked.map(|_| per_s(record.window_acked)),
-        consumed_per_s: Some(per_s(record.window_consumed)),
+        offered_per_s: counted.planned.filter(|_| record.open_loop).map(per_s),
+        sent_per_s: Some(per_s(counted.sent)),
+        acked_per_s: record.counts.acked.map(|_| per_s(counted.acked)),
+        consumed_per_s: Some(per_s(counted.consumed)),
         goodput_per_s: Some(goodput),
         goodput_bytes_per_s: bytes.or(Some(goodput * record.message_bytes as f64)),
     }

@@ -7,6 +7,7 @@ use super::manifest::Storage;
 use super::measure::Distributions;
 use super::observation::Observation;
 use super::restart::Restart;
+use super::stages::StageSummary;
 use crate::model::{FaultKind, FaultTarget, Told};
 use crate::record::{Counted, SILENCE_NS};
 use schemars::JsonSchema;
@@ -123,6 +124,13 @@ pub struct CellSummary {
     /// quantile carries a verdict only where this is at most a quarter of it.
     pub floor: BTreeMap<String, BTreeMap<String, u64>>,
     pub rates: Rates,
+    /// The stages of the window, in order; absent where it has one rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageSummary>,
+    /// The highest rate of a stage before the first that was not carried, or whose p99 was more
+    /// than five times the least; absent where no stage went so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knee_per_s: Option<f64>,
     /// Of the messages planned in the window, the share that was acknowledged and received by all
     /// subscriptions by the end of the drain; `null` in the closed model.
     #[serde(default)]
@@ -227,6 +235,9 @@ pub struct Counts {
     /// `null` where a reply promises nothing (Pub/Sub, acks=0).
     pub acked: Option<u64>,
     pub failed: Option<u64>,
+    /// Of transactions that were aborted on purpose.
+    #[serde(default)]
+    pub aborted: Option<u64>,
     pub indeterminate: Option<u64>,
     pub delivered: Option<u64>,
     /// Still in the broker, or nobody looked; not delivered by the deadline.
@@ -245,6 +256,9 @@ pub struct Counts {
     pub log_duplicate: Option<u64>,
     /// Failed, yet seen.
     pub phantom: Option<u64>,
+    /// Aborted on purpose, yet seen.
+    #[serde(default)]
+    pub aborted_read: Option<u64>,
     pub corrupt: Option<u64>,
     /// First deliveries behind a later one of the same producer and lane.
     pub reordered: Option<u64>,
@@ -267,6 +281,7 @@ impl Counts {
             sent: Some(counted.sent),
             acked: acknowledges.then_some(counted.acked),
             failed: Some(counted.failed),
+            aborted: Some(counted.aborted),
             indeterminate: Some(counted.indeterminate),
             delivered: Some(counted.delivered),
             undelivered: Some(counted.undelivered),
@@ -276,6 +291,7 @@ impl Counts {
             duplicate: Some(counted.duplicate),
             log_duplicate: counted.log_duplicate,
             phantom: Some(counted.phantom),
+            aborted_read: Some(counted.aborted_read),
             corrupt: Some(counted.corrupt),
             reordered: Some(counted.reordered),
             foreign: Some(counted.foreign),

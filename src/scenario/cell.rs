@@ -6,13 +6,16 @@
 use super::experiment::Experiment;
 use super::fault::FaultPlan;
 use super::file::MessageKeys;
+use super::keyed::Keys;
 use super::load::{Load, Model};
 use super::system::SystemConfig;
 use crate::model::{BASE, Codec, Guarantee, System};
+use crate::payload::{Lines, Sizes};
 use crate::result::{CellId, CellRecord};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Of arrivals, payloads and order.
 pub(super) const DEFAULT_SEED: u64 = 42;
@@ -49,7 +52,20 @@ pub struct Cell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Message {
+    /// Of the largest, where there are several sizes.
     pub size: Bytes,
+    /// Where there are several sizes; they are written as the one.
+    #[serde(skip)]
+    pub mix: Option<Sizes>,
+    /// The messages themselves, of `payload: file`; `None` until the file is known.
+    #[serde(skip)]
+    pub lines: Option<Arc<Lines>>,
+    /// Beside each message: Kafka's headers, further fields of a stream's entry.
+    #[serde(default, skip_serializing_if = "no_headers")]
+    pub headers: u16,
+    /// `None`: messages have no keys, and partitions are filled in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Keys>,
     pub payload: PayloadKind,
     /// zstd ratio that a `mixed` payload must reach, within 10 %; checked when the payload is made.
     pub compressibility: Option<f64>,
@@ -65,6 +81,13 @@ pub enum PayloadKind {
     Random,
     /// Random and repeated bytes mixed to reach `message.compressibility`.
     Mixed,
+    /// The lines of a text file, one message each, in their order and again from the first:
+    /// `--payload-file` says which. Plain load only.
+    File,
+}
+
+fn no_headers(headers: &u16) -> bool {
+    *headers == 0
 }
 
 impl Default for Message {
@@ -76,8 +99,13 @@ impl Default for Message {
 impl Message {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(keys: &MessageKeys) -> Self {
+        let size = keys.size.as_ref().map_or(Bytes(1024), Sizes::largest);
         Self {
-            size: keys.size.unwrap_or(Bytes(1024)),
+            size,
+            mix: keys.size.clone().filter(|sizes| sizes.only().is_none()),
+            lines: None,
+            headers: keys.headers.unwrap_or(0),
+            key: keys.key,
             payload: keys.payload.unwrap_or(PayloadKind::Text),
             compressibility: keys.compressibility,
             codec: keys.codec.unwrap_or(Codec::None),
@@ -86,8 +114,44 @@ impl Message {
 
     /// Random bytes, as they are.
     pub const fn random(size: u64) -> Self {
-        let payload = PayloadKind::Random;
-        Self { size: Bytes(size), payload, compressibility: None, codec: Codec::None }
+        let (size, payload) = (Bytes(size), PayloadKind::Random);
+        let (mix, lines, headers, key, compressibility) = (None, None, 0, None, None);
+        Self { size, mix, lines, headers, key, payload, compressibility, codec: Codec::None }
+    }
+
+    /// Where its payload comes from a file: these lines.
+    #[must_use]
+    pub fn of_lines(self, lines: &Arc<Lines>) -> Self {
+        let (_, largest) = lines.sizes();
+        Self { size: Bytes(largest), mix: None, lines: Some(Arc::clone(lines)), ..self }
+    }
+
+    pub fn smallest(&self) -> Bytes {
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => Bytes(lines.sizes().0),
+            (None, Some(mix)) => mix.smallest(),
+            (None, None) => self.size,
+        }
+    }
+
+    pub fn mean_bytes(&self) -> f64 {
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => lines.mean_bytes(),
+            (None, Some(mix)) => mix.mean(),
+            (None, None) => self.size.0 as f64,
+        }
+    }
+
+    /// As a file has them: `1KiB`, `100B to 10KiB`.
+    pub fn sizes(&self) -> String {
+        match (&self.lines, &self.mix) {
+            (Some(lines), _) => {
+                let (least, most) = lines.sizes();
+                format!("{} to {}", Bytes(least), Bytes(most))
+            }
+            (None, Some(mix)) => mix.to_string(),
+            (None, None) => self.size.to_string(),
+        }
     }
 }
 
@@ -122,7 +186,7 @@ impl Cell {
                 block,
             },
             subscriptions: self.load.subscriptions,
-            message_bytes: self.message.size.0,
+            message_bytes: self.message.mean_bytes().round() as u64,
             ..CellRecord::empty()
         }
     }

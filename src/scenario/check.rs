@@ -17,14 +17,8 @@ use crate::stats::compare::LEAST_BLOCKS;
 use crate::units::{Bytes, Rate, Span};
 use crate::yaml::{Problem, suggest};
 
-/// The whole envelope, and the one without the planned time:
-/// no smaller message can be accounted for.
-const ENVELOPE: u64 = 44;
-const COMPACT_ENVELOPE: u64 = 12;
-const LARGEST_MESSAGE: Bytes = Bytes(16 << 20);
 const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
-const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
-const FASTEST: Rate = Rate::per_second(20_000_000);
+pub(super) const FASTEST: Rate = Rate::per_second(20_000_000);
 /// A week.
 const LONGEST: Span = Span::from_secs(7 * 24 * 3600);
 /// What librdkafka takes for its `socket.timeout.ms`.
@@ -183,6 +177,7 @@ pub(super) fn library(
     config: &SystemConfig,
     load: &Load,
     experiment: Option<&Experiment>,
+    message: &Message,
 ) -> Check {
     let Some(name) = config.client.get(ClientLibrary::KEY) else { return Ok(()) };
     let key = format!("systems.{label}.client.{}", ClientLibrary::KEY);
@@ -200,6 +195,9 @@ pub(super) fn library(
         }
         ClientLibrary::RedisRs if config.reply == Reply::Off => "it awaits each reply",
         ClientLibrary::RedisRs if load.pacer == Pacer::Spin => "its own threads sleep",
+        ClientLibrary::RedisRs if message.headers > 0 || message.payload == PayloadKind::File => {
+            "it sends one value a message"
+        }
         ClientLibrary::RedisRs => return Ok(()),
     };
     let what = format!(
@@ -217,44 +215,6 @@ pub(super) fn half_of(load: &Load, experiment: Option<&Experiment>) -> Check {
     refuse("load.rate", what, "write a rate such as `10k/s`")
 }
 
-pub(super) fn message(message: &Message, load: &Load) -> Check {
-    let (size, key) = (message.size, "message.size");
-    let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
-    check(size.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
-    let what = format_args!(
-        "messages below {ENVELOPE} bytes carry no planned time, and so have no latency"
-    );
-    let remedy = format!("write {ENVELOPE}B or more, or use `load.model: closed`");
-    check(size.0 >= ENVELOPE || load.model != Model::Open, key, what, &remedy)?;
-    let what = format_args!(
-        "plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder"
-    );
-    check(size <= LARGEST_MESSAGE, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
-    let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
-    let many = load.in_flight;
-    let what = format_args!(
-        "{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}"
-    );
-    let remedy = "lower `load.in-flight`, `load.producers` or `message.size`";
-    check(held <= u128::from(LARGEST_IN_FLIGHT.0), key, what, remedy)?;
-    let key = "message.compressibility";
-    match (message.payload, message.compressibility) {
-        (PayloadKind::Mixed, None) => refuse(
-            key,
-            "payload `mixed` needs the ratio to reach",
-            "add `compressibility: 2.0` (a zstd ratio)",
-        ),
-        (PayloadKind::Mixed, Some(ratio)) if !(1.0..=100.0).contains(&ratio) => {
-            refuse(key, "out of range, a zstd ratio is 1 to 100", "write a ratio such as `2.0`")
-        }
-        (PayloadKind::Text | PayloadKind::Random, Some(_)) => {
-            let remedy = "add `payload: mixed`, or remove `compressibility`";
-            refuse(key, "only payload `mixed` is made to a ratio", remedy)
-        }
-        _ => Ok(()),
-    }
-}
-
 /// What needs the system and its load together.
 pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
@@ -264,6 +224,7 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
         ("nodes", nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
         ("topic.replicas", config.topic.replicas.into()),
+        ("topics", config.topics.into()),
         ("keys", config.keys.into()),
         ("consume.batch", config.consume.batch),
     ] {
@@ -276,30 +237,12 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let what = format_args!("more than any cluster that is loaded from one machine ({MOST_NODES})");
     let remedy = "lower it to the number of nodes that there are";
     check(nodes <= MOST_NODES, &key("nodes"), what, remedy)?;
-    compacted(label, config)?;
-    let (connections, streams) = (load.connections, config.partitions());
-    let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
+    let (connections, streams) = (u64::from(load.connections), config.streams());
+    let fits = connections * streams <= u64::from(u16::MAX);
     let what =
         format_args!("{connections} connections × {streams} streams are more lanes than 65535");
-    check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
-}
-
-/// A topic that keeps the last message of each key has no place for one without.
-fn compacted(label: &str, config: &SystemConfig) -> Check {
-    let (topic, broker) = (&config.topic.config, &config.broker);
-    for (settings, path) in [
-        (topic, &["topic", "config", "cleanup.policy"][..]),
-        (broker, &["broker", "log.cleanup.policy"][..]),
-    ] {
-        let name = path.last().copied().unwrap_or_default();
-        if settings.get(name).is_some_and(|policy| policy.contains("compact")) {
-            let what = "a compacted topic takes messages with keys only, and the load has none";
-            let place = ["systems", label].into_iter().chain(path.iter().copied());
-            let remedy = format!("write `{name}: delete`, or remove it");
-            return Err(Problem::new(place, what, &remedy));
-        }
-    }
-    Ok(())
+    let remedy = "lower the connections, or the partitions, topics or keys";
+    check(fits, "load.connections", what, remedy)
 }
 
 /// What a scenario may set on the Sentinels: milliseconds, or a count.
@@ -420,7 +363,8 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
     let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
     let store = config.system.store();
     let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
-    let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
+    let idempotent = config.transaction.is_some()
+        || config.client.get("enable.idempotence").is_some_and(|on| on == "true");
     match guarantee {
         Guarantee::None => None,
         Guarantee::AtMostOnce => match store {
@@ -441,13 +385,27 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
             _ => Some("a repeated write after a time-out is not recognised"),
         },
+        Guarantee::ExactlyOnce => match config.system {
+            System::Fake => None,
+            System::Kafka if config.transaction.is_some() => None,
+            System::Kafka => Some("it needs `transaction: {messages: 100}`"),
+            _ => Some("it has no transactions that readers wait for"),
+        },
     }
 }
 
 impl Cell {
     /// Why this system cannot run this cell; `None` when it can. Experiments answer for themselves.
     pub fn cannot(&self) -> Option<&'static str> {
-        if self.experiment.is_some() { None } else { cannot(&self.config, &self.load) }
+        let store = self.config.system.store();
+        let beside = matches!(store, MessageStore::Nothing | MessageStore::Queue);
+        match () {
+            () if self.experiment.is_some() => None,
+            () if self.message.headers > 0 && beside => Some(
+                "a message has no headers there; an application would put them into its payload",
+            ),
+            () => cannot(&self.config, &self.load),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Kafka's client compresses batches, with any codec. Redis's has none: there a message is packed
 //! by itself around the client, as an application would, and plain load alone does that.
 
+use super::cell::{Message, PayloadKind};
 use super::system::SystemConfig;
 use crate::model::{Codec, Software};
 use crate::yaml::Problem;
@@ -13,12 +14,17 @@ const ONE_BY_ONE: [Codec; 3] = [Codec::None, Codec::Lz4, Codec::Zstd];
 pub(super) fn check(
     label: &str,
     config: &SystemConfig,
-    codec: Codec,
+    message: &Message,
     plain: bool,
 ) -> Result<(), Problem> {
+    let codec = message.codec;
     let fail = |what: String, remedy: &str| Err(Problem::new(["message", "codec"], what, remedy));
     if codec == Codec::None || config.system.software() == Software::Kafka {
         return Ok(());
+    }
+    if message.payload == PayloadKind::File {
+        let what = format!("Redis does not compress, and {label} gets each line as it is");
+        return fail(what, "write `codec: none`, or run Kafka alone with `--system kafka`");
     }
     if !ONE_BY_ONE.contains(&codec) {
         let what = format!("it is Kafka's alone here, and {label} is none");

@@ -1,15 +1,21 @@
 //! Resolved types as dotted keys and values, for `explain`, manifests and the matrix.
 
+use super::cell::Message;
 use super::load::Load;
 use super::system::SystemConfig;
 use itertools::Itertools;
 
-/// The keys of a load as a reader would write them: a rate that a run finds has no number here.
+/// Where explanations tell the file that the command line names.
+pub const PAYLOAD_FILE: &str = "message.file";
+
+/// The keys of a load as a reader would write them: a rate that a run finds has no number here,
+/// and one in bytes is not in messages.
 pub fn load_keys(load: &Load) -> Vec<(String, String)> {
     let mut keys = flat("load", load);
-    if let Some(half) = load.half_of {
+    let half = load.half_of.map(|half| half.name().to_owned());
+    if let Some(written) = half.or_else(|| Some(load.bytes_per_s?.to_string())) {
         let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
-        rates.for_each(|(_, value)| *value = half.name().to_owned());
+        rates.for_each(|(_, value)| value.clone_from(&written));
     }
     keys
 }
@@ -25,6 +31,15 @@ pub fn system_keys(label: &str, config: &SystemConfig) -> Vec<(String, String)> 
             *key = format!("{nodes}.{tail}");
         }
     }
+    keys
+}
+
+/// Likewise those of a message: several sizes are one value.
+pub fn message_keys(message: &Message) -> Vec<(String, String)> {
+    let mut keys = flat("message", message);
+    let sizes = keys.iter_mut().filter(|(key, _)| key == "message.size");
+    sizes.for_each(|(_, value)| *value = message.sizes());
+    keys.extend(message.lines.iter().map(|lines| (PAYLOAD_FILE.to_owned(), lines.to_string())));
     keys
 }
 

@@ -6,15 +6,18 @@ use super::check::cannot_promise;
 use super::consume_check::idle;
 use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
+use super::keyed::idle_settings;
 use super::load::{Arrivals, Model};
 use super::one_side_check::told as one_side;
+use super::payload_file;
 use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
 use crate::result::{Origin, ScenarioInfo};
+use crate::schedule::Stage;
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::stats::{HALVES, SEEN_AFTER, chance_of};
-use crate::units::{Bytes, Span};
+use crate::units::{Bytes, Rate, Span};
 use indexmap::IndexSet;
 use itertools::Itertools;
 use std::fmt::Write;
@@ -91,7 +94,7 @@ impl Scenario {
         Estimate {
             cells: self.cells.len() as u64 * blocks,
             messages: in_all(messages_of),
-            bytes: in_all(|cell| messages_of(cell)?.checked_mul(cell.message.size.0)),
+            bytes: in_all(|cell| Some(bytes_of(cell, messages_of(cell)?))),
             duration: sum([Span(measuring), Span(warming), self.searching()]),
         }
     }
@@ -157,7 +160,8 @@ impl Scenario {
         // With fewer blocks no verdict on speed is given anyway.
         let judged = cell.experiment.is_none() && self.blocks as usize >= LEAST_BLOCKS;
         let quantile = self.primary.quantile().filter(|_| judged)?;
-        let rate = cell.load.rate.filter(|_| cell.load.messages.is_none())?;
+        let whole = cell.load.messages.is_none() && cell.load.stages.is_empty();
+        let rate = cell.load.rate.filter(|_| whole)?;
         // Of all blocks together; each must show the quantile.
         let blocks = f64::from(self.blocks);
         let needed = (quantile.samples_to_decide() as f64 / blocks).ceil();
@@ -187,7 +191,8 @@ impl Scenario {
     /// Where it cannot be told whether a system was steady.
     fn too_short_to_be_steady(&self, cell: &Cell) -> Option<String> {
         let load = &cell.load;
-        let judged = cell.experiment.is_none() && cell.faults.is_empty() && load.messages.is_none();
+        let plain = cell.experiment.is_none() && cell.faults.is_empty();
+        let judged = plain && load.messages.is_none() && load.stages.is_empty();
         let spans = [
             ("load.warm-up-limit", load.warm_up_limit, SEEN_AFTER),
             ("load.duration", load.duration, Span::from_secs(HALVES as u64)),
@@ -208,11 +213,13 @@ impl Scenario {
         for cell in &self.cells {
             self.too_few_samples(cell).into_iter().for_each(&mut warn);
             self.too_short_to_be_steady(cell).into_iter().for_each(&mut warn);
+            idle_settings(cell).into_iter().for_each(&mut warn);
+            payload_file::told(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }
-            let waiting = cell.load.backlog.0 / cell.message.size.0.max(1);
-            let work = cell.load.work.secs_f64() * waiting as f64 / f64::from(cell.load.consumers);
+            let waiting = cell.load.backlog.0 as f64 / cell.message.mean_bytes();
+            let work = cell.load.work.secs_f64() * waiting / f64::from(cell.load.consumers);
             if cell.load.model == Model::Closed && work > cell.load.drain.secs_f64() {
                 warn(format!(
                     "at {} the backlog of {} is work for {work:.0} s, \
@@ -239,7 +246,8 @@ impl Scenario {
                     "{}: Kafka refuses messages above about 1 MB unless \
                      `topic.config.max.message.bytes` and `client.message.max.bytes` allow them; \
                      this scenario has {}",
-                    cell.label, cell.message.size
+                    cell.label,
+                    cell.message.sizes()
                 ));
             }
         }
@@ -247,7 +255,7 @@ impl Scenario {
             |cell: &&Cell| cell.config.system.has_key("maxlen") && cell.config.existing().is_none();
         for cell in self.cells.iter().filter(adds).filter(under_load) {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
-            let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
+            let kept = entries.map(|entries| Bytes(bytes_of(cell, entries)));
             if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
                 let kept = kept.map_or_else(
                     || "everything".into(),
@@ -396,17 +404,25 @@ fn sum(spans: impl IntoIterator<Item = Span>) -> Span {
     Span(spans.into_iter().fold(0, |sum: u64, span| sum.saturating_add(span.nanos())))
 }
 
+fn bytes_of(cell: &Cell, messages: u64) -> u64 {
+    (messages as f64 * cell.message.mean_bytes()).round() as u64
+}
+
 /// Messages of one cell, warm-up included; `None` where the load or an experiment decides.
 fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Some(0);
     }
-    let seconds = load.warm_up.secs_f64() + load.duration.secs_f64();
+    let window = |rate: Rate| match &load.stages[..] {
+        [] => rate.per_s() * load.duration.secs_f64(),
+        stages => stages.iter().map(Stage::messages).sum(),
+    };
+    let all = |rate: Rate| rate.per_s() * load.warm_up.secs_f64() + window(rate);
     match (load.messages, load.model, load.rate) {
         _ if cell.experiment.is_some() => None,
         (Some(messages), _, _) => Some(messages),
-        (None, Model::Open, Some(rate)) => Some((rate.per_s() * seconds).round() as u64),
+        (None, Model::Open, Some(rate)) => Some(all(rate).round() as u64),
         _ => None,
     }
 }

@@ -7,10 +7,13 @@
 use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
+use super::keyed::Keys;
 use super::load::LoadKeys;
 use super::shards::{NodeCount, ServerKind};
 use super::system::{ConsumeMode, Reply, WaitAof};
+use super::transaction::Transaction;
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
+use crate::payload::Sizes;
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
@@ -45,7 +48,9 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(schema_with = "figures")]
     pub primary: Option<String>,
-    /// What is demanded of delivery. It only judges; it sets nothing.
+    /// What is demanded of delivery. It only judges; it sets nothing. `exactly-once-in-log`: each
+    /// acknowledged message is once in the log, and none that was refused or aborted.
+    /// `exactly-once`: and each subscription gets it once.
     #[serde(default)]
     pub guarantee: Option<Guarantee>,
     /// Why systems whose acknowledgements promise different things may be compared here. Printed
@@ -133,6 +138,14 @@ pub(super) struct Settings {
     /// Kafka only.
     #[schemars(with = "Option<TopicKeys>")]
     pub topic: TopicKeys,
+    /// Kafka only: so many topics, each made as `topic` says, that the messages are spread over in
+    /// turn; with `message.key`, each key has one of them. Plain load without faults only.
+    #[schemars(range(min = 1))]
+    pub topics: Option<u16>,
+    /// Kafka only: messages are sent in transactions, such as `{messages: 100, abort: 0.05}`, and
+    /// read once they are committed (`isolation.level: read_committed`). A message is acknowledged
+    /// by the commit of its transaction. Plain load only.
+    pub transaction: Option<Transaction>,
     /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of
     /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
     #[schemars(with = "BTreeMap<String, Scalar>")]
@@ -194,9 +207,20 @@ pub(super) struct ConsumeKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct MessageKeys {
-    /// Size of the whole message as the broker stores it, envelope included, uncompressed.
-    pub size: Option<Bytes>,
+    /// Size of the whole message as the broker stores it, envelope included, uncompressed. Of
+    /// several sizes a range such as `100B to 10KiB`, or shares such as `90% 1KiB + 10% 100KiB`.
+    pub size: Option<Sizes>,
+    /// Each message has one of these keys, such as `{count: 10000, skew: 0.99}`: it decides the
+    /// partition, in Kafka by the client's own partitioner. Plain load only.
+    pub key: Option<Keys>,
     pub payload: Option<PayloadKind>,
+    /// Never here: a scenario may come from a stranger.
+    #[schemars(skip)]
+    pub file: Option<String>,
+    /// Headers of so many small values beside each message: Kafka's own, further fields of a
+    /// stream's entry. Plain load only.
+    #[schemars(range(max = 100))]
+    pub headers: Option<u16>,
     /// zstd ratio that a `mixed` payload reaches.
     pub compressibility: Option<f64>,
     /// How messages are compressed: by Kafka's client in batches (`compression.type`); around

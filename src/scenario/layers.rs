@@ -9,6 +9,7 @@ use super::source::{NAME, is_name};
 use crate::yaml::{
     Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest,
 };
+use std::path::PathBuf;
 
 /// What the command line asks for on top of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct Overrides {
     pub systems: Vec<String>,
     /// Of everything random.
     pub seed: Option<u64>,
+    /// The file whose lines are the messages, where a scenario asks for one. A scenario may come
+    /// from a stranger, and so it names none.
+    pub payload_file: Option<PathBuf>,
 }
 
 /// The keys below a key of the file: its profiles, its labels.

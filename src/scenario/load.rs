@@ -5,10 +5,10 @@
 //! what the engine runs ([`Load`]) and the defaults of both. Nothing is judged here.
 
 use super::best_of::Setting;
-use super::cell::Cell;
-use super::experiment::{Capacity, Experiment};
-use crate::model::Point;
-use crate::units::{Bytes, Rate, Span};
+use super::half::HalfOf;
+use super::stages::{StageKeys, unfold};
+use crate::schedule::Stage;
+use crate::units::{ByteRate, Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -22,12 +22,19 @@ macro_rules! load_keys {
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub(super) struct LoadKeys {
             pub model: Model,
-            /// Messages a second over all producers; open model only. `half-capacity` is found when
+            /// Messages a second over all producers, or bytes a second such as `50MB/s`, which are
+            /// so many messages of the mean size; open model only. `half-capacity` is found when
             /// the scenario runs: half of the highest fixed rate that the slowest system sustains,
             /// the same for all; `own-half-capacity` is half of each system's own. Plain load only.
             #[serde(default)]
             #[schemars(schema_with = "rate_key")]
             pub rate: Option<RateKey>,
+            /// Open model, plain load: the measured window as steps such as `{rate: 10k/s, for:
+            /// 30s}` and ramps such as `{from: 1k/s, to: 10k/s, for: 1m}`, on one set of
+            /// connections. In place of `duration`; `rate` is then that of the warm-up, by default
+            /// the first one of the stages.
+            #[serde(default)]
+            pub stages: Vec<StageKeys>,
             /// Closed model, plain load: settings of the generator, each of which every label is
             /// tried at before the first block; it is measured at the one that carried most.
             #[serde(default)]
@@ -45,6 +52,12 @@ macro_rules! load_keys {
             /// The rate is half of a capacity; `rate` is `None` until a run has found it.
             #[serde(skip)]
             pub half_of: Option<HalfOf>,
+            /// The rate as it was written, where that is in bytes.
+            #[serde(skip)]
+            pub bytes_per_s: Option<ByteRate>,
+            /// Of the measured window, each measured for itself; empty where it has one rate.
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            pub stages: Vec<Stage>,
             /// To choose from by what they carry; empty where there is nothing to choose.
             #[serde(skip_serializing_if = "Vec::is_empty")]
             pub best_of: Vec<Setting>,
@@ -53,7 +66,9 @@ macro_rules! load_keys {
 
         impl Load {
             fn new(model: Model, rate: Option<Rate>) -> Self {
-                Self { model, rate, half_of: None, best_of: Vec::new(), $($key: $default,)+ }
+                let (half_of, bytes_per_s) = (None, None);
+                let (stages, best_of) = (Vec::new(), Vec::new());
+                Self { model, rate, half_of, bytes_per_s, stages, best_of, $($key: $default,)+ }
             }
         }
 
@@ -61,7 +76,8 @@ macro_rules! load_keys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
                 let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
-                Self { model: Model::Open, rate, best_of: Vec::new(), $($key: None,)+ }
+                let (model, stages, best_of) = (Model::Open, Vec::new(), Vec::new());
+                Self { model, rate, stages, best_of, $($key: None,)+ }
             }
 
             /// What is written, and of `defaults` what is not.
@@ -70,6 +86,8 @@ macro_rules! load_keys {
                     model: self.model,
                     rate: self.rate.and_then(RateKey::fixed),
                     half_of: self.rate.and_then(RateKey::half_of),
+                    bytes_per_s: self.rate.and_then(RateKey::bytes_per_s),
+                    stages: unfold(&self.stages, self.rate.and_then(RateKey::fixed)),
                     best_of: self.best_of.clone(),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
@@ -168,7 +186,12 @@ impl LoadKeys {
             defaults.floor = false;
             defaults.broker_warm_up = Span(0);
         }
-        self.over(defaults)
+        let mut load = self.over(defaults);
+        if let Some(first) = load.stages.first() {
+            load.rate = load.rate.or(Some(first.from));
+            load.duration = Span(load.stages.iter().map(|stage| stage.length.nanos()).sum());
+        }
+        load
     }
 }
 
@@ -211,56 +234,34 @@ impl Load {
     }
 }
 
-/// Whose capacity a rate is half of, as it stands in a file and in the names of matrix points.
-/// Until a run has found it such a cell has no rate; then it has one as if it had been written, and
-/// keeps the point by which labels, blocks and runs are paired. Nothing here measures: the search
-/// of a cell is a cell like any other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HalfOf {
-    /// The least of all labels': one rate for all.
-    Slowest,
-    /// Each label's own: the same utilisation for all.
-    Own,
-}
-
-impl HalfOf {
-    const ALL: [Self; 2] = [Self::Slowest, Self::Own];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Slowest => "half-capacity",
-            Self::Own => "own-half-capacity",
-        }
-    }
-}
-
-/// The search for a capacity: short probes, since what follows is rounded to two digits.
-const FIRST_PROBE: Rate = Rate::per_second(16_000);
-const WARM_UP: Span = Span::from_secs(1);
-const WINDOW: Span = Span::from_secs(2);
-const DRAIN: Span = Span::from_secs(3);
-const WITHIN: f64 = 0.2;
-
 /// What a file may say under `load.rate`: a rate, or a word that stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RateKey {
     Fixed(Rate),
+    Bytes(ByteRate),
     Half(HalfOf),
 }
 
 impl RateKey {
-    fn fixed(self) -> Option<Rate> {
+    pub fn fixed(self) -> Option<Rate> {
         if let Self::Fixed(rate) = self { Some(rate) } else { None }
     }
 
     fn half_of(self) -> Option<HalfOf> {
         if let Self::Half(of) = self { Some(of) } else { None }
     }
+
+    fn bytes_per_s(self) -> Option<ByteRate> {
+        if let Self::Bytes(rate) = self { Some(rate) } else { None }
+    }
 }
 
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
+        if text.trim_end().ends_with("B/s") {
+            return text.parse().map(Self::Bytes).map_err(D::Error::custom);
+        }
         let half = HalfOf::ALL.into_iter().find(|half| half.name() == text);
         match (text.parse(), half) {
             (Ok(rate), _) => Ok(Self::Fixed(rate)),
@@ -278,49 +279,13 @@ impl<'de> Deserialize<'de> for RateKey {
 /// Of an optional one.
 pub(super) fn rate_key(generator: &mut SchemaGenerator) -> Schema {
     let rate = generator.subschema_for::<Rate>();
+    let bytes = generator.subschema_for::<ByteRate>();
     let words = HalfOf::ALL.map(HalfOf::name);
-    json_schema!({ "anyOf": [{ "anyOf": [rate, { "enum": words }] }, { "type": "null" }] })
-}
-
-impl Cell {
-    /// Whether its rate is yet to be found.
-    pub fn awaits_rate(&self) -> bool {
-        self.load.half_of.is_some() && self.load.rate.is_none()
-    }
-
-    /// The search for the highest fixed rate that this label sustains under the same load; its
-    /// point names no rate, so that all points that differ in their rates alone share it. `None`
-    /// where no rate is to be found, and where the system cannot run the cell at all.
-    pub fn capacity_search(&self) -> Option<Self> {
-        if !self.awaits_rate() || self.cannot().is_some() {
-            return None;
-        }
-        let mut search = self.clone();
-        search.point = Point::read(&self.point).without(&["rate"]).to_string();
-        let keys = Capacity { within: WITHIN, ..Capacity::default() };
-        search.experiment = Some(Experiment::Capacity(keys));
-        let load = &mut search.load;
-        load.rate = Some(FIRST_PROBE);
-        load.half_of = None;
-        load.warm_up = WARM_UP;
-        load.warm_up_limit = WARM_UP;
-        load.duration = WINDOW;
-        load.drain = DRAIN;
-        load.messages = None;
-        search.faults.clear();
-        Some(search)
-    }
-}
-
-/// The rate that follows from a capacity in messages a second: two digits, since it is not known
-/// any better.
-pub fn half_of(capacity_per_s: f64) -> Rate {
-    Rate::from_f64(capacity_per_s / 2.0).two_digits_down()
+    json_schema!({ "anyOf": [{ "anyOf": [rate, bytes, { "enum": words }] }, { "type": "null" }] })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::scenario::{Overrides, Scenario, from_text};
 
     fn scenario(rest: &str) -> Result<Scenario, String> {
@@ -334,103 +299,27 @@ mod tests {
     }
 
     #[test]
-    fn it_stands_for_a_rate_alone_and_among_others() {
-        let alone = scenario("load: {model: open, rate: half-capacity}\n").unwrap();
-        let row = alone.resolved().iter().find(|row| row.key == "load.rate").unwrap();
-        assert_eq!((row.value.as_str(), row.origin.as_str()), ("half-capacity", "file"));
-        assert!(alone.cells().iter().all(|cell| cell.awaits_rate() && cell.point == "base"));
+    fn a_rate_in_bytes_offers_equal_bytes_at_each_size() {
+        let swept =
+            "load: {model: open, rate: 50MB/s}\nmatrix: {message.size: [100B, 1KiB, 10KiB]}\n";
+        let found = scenario(swept).unwrap();
+        for cell in found.cells() {
+            let bytes = cell.load.rate.unwrap().per_s() * cell.message.size.0 as f64;
+            assert!((bytes / 50e6 - 1.0).abs() < 1e-9, "{}: {bytes}", cell.point);
+        }
+        let row = found.resolved().iter().find(|row| row.key == "load.rate").unwrap();
+        assert_eq!((row.value.as_str(), row.origin.as_str()), ("50MB/s", "file"));
         let listed =
-            scenario("load: {model: open}\nmatrix: {load.rate: [1k/s, half-capacity]}\n").unwrap();
-        let cells = listed.cells();
-        let found: Vec<_> = cells
-            .iter()
-            .map(|cell| (cell.point.as_str(), cell.load.rate, cell.awaits_rate()))
-            .collect();
-        let (fixed, half) = (
-            ("load.rate=1k/s", Some(Rate::per_second(1000)), false),
-            ("load.rate=half-capacity", None, true),
-        );
-        assert_eq!(found, [fixed, fixed, half, half]);
-    }
-
-    #[test]
-    fn only_plain_load_of_the_open_model_has_it() {
-        let closed = refused("load: {model: closed, rate: half-capacity}\n");
-        assert!(
-            closed.contains("`load.rate` = `half-capacity`") && closed.contains("takes no rate"),
-            "{closed}"
-        );
-        let listed = refused("load: {model: closed}\nmatrix: {load.rate: [half-capacity]}\n");
-        assert!(listed.contains("takes no rate"), "{listed}");
-        let experiment =
-            refused("load: {model: open, rate: half-capacity}\nexperiment: {kind: capacity}\n");
-        assert!(experiment.contains("only plain load"), "{experiment}");
-        let twice =
-            refused("load: {model: open}\nmatrix: {load.rate: [half-capacity, half-capacity]}\n");
-        assert!(twice.contains("stands twice"), "{twice}");
-    }
-
-    #[test]
-    fn a_misspelt_word_is_told_what_was_meant() {
-        let error = refused("load: {model: open, rate: half}\n");
-        let meant = "or `half-capacity`, or `own-half-capacity`";
-        assert!(error.contains("`half` is not a rate") && error.contains(meant), "{error}");
-        let error = refused("load: {model: open, rate: 5}\n");
-        assert!(error.contains("the unit is missing") && !error.contains("half"), "{error}");
-    }
-
-    #[test]
-    fn a_search_is_the_same_load_at_other_rates() {
-        let load = "{model: open, in-flight: 77, batch: 7, messages: 5000, subscriptions: 2}";
-        let rates = "load.rate: [1k/s, half-capacity, own-half-capacity]";
-        let cells = scenario(&format!(
-            "load: {load}\nmatrix: {{{rates}, message.size: [100B]}}\nblocks: 1\n"
-        ));
-        let cells = cells.unwrap().cells();
-        let of = |label: &str| -> Vec<Option<Cell>> {
-            let own = cells.iter().filter(|cell| cell.label == label);
-            own.map(Cell::capacity_search).collect()
-        };
-        let searches = of("kafka");
-        assert_eq!((&searches[0], &searches[1]), (&None, &searches[2]), "one search for both");
-        let search = searches[1].clone().unwrap();
-        assert_eq!(search.point, "message.size=100B");
-        assert_eq!((search.load.model, search.load.messages), (Model::Open, None));
-        let load = &search.load;
-        assert_eq!((load.in_flight, load.batch, load.subscriptions), (77, 7, 2));
-        assert_eq!((&search.config, &search.message), (&cells[0].config, &cells[0].message));
-        assert!(!search.awaits_rate(), "a search is not searched");
-        assert_eq!(
-            of("redis-lists"),
-            [None, None, None],
-            "a list has no second reader: it cannot run the cell either"
-        );
-        let mut known = cells[2].clone();
-        assert!(known.awaits_rate());
-        known.load.rate = Some(Rate::per_second(1000));
-        assert_eq!(known.capacity_search(), None);
-    }
-
-    #[test]
-    fn it_is_explained_and_its_searches_are_estimated() {
-        let with = |rates: &str| {
-            scenario(&format!("load: {{model: open}}\nmatrix: {{load.rate: {rates}}}\n")).unwrap()
-        };
-        let fixed = with("[1k/s, 2k/s, 3k/s]");
-        let half = with("[1k/s, half-capacity, own-half-capacity]");
-        let text = half.explain();
-        assert!(text.contains("found when it runs") && text.contains("2 searches"), "{text}");
-        assert!(!fixed.explain().contains("found when it runs"));
-        // A search of each label, and the warm-up of a Kafka that is thrown away.
-        let seconds = |scenario: &Scenario| scenario.estimate().duration.secs_f64();
-        let took = seconds(&half) - seconds(&fixed) - 30.0;
-        assert!((80.0..=160.0).contains(&took), "{took}");
-        assert_eq!(half.estimate().messages, None, "nobody knows before");
-    }
-
-    #[test]
-    fn half_of_a_capacity_has_two_digits() {
-        assert_eq!(half_of(51_999.0), Rate::per_second(25_000));
-        assert_eq!(half_of(3.0).to_string(), "1.5/s");
+            scenario("load: {model: open}\nmatrix: {load.rate: [1MB/s, 2MB/s]}\n").unwrap();
+        assert_eq!(listed.cells()[2].point, "load.rate=2MB/s");
+        for (load, words) in [
+            ("{model: closed, rate: 1MB/s}", "takes no rate"),
+            ("{model: open, rate: 0B/s}", "sends nothing"),
+            ("{model: open, rate: 5 XB/s}", "unknown unit `XB`"),
+            ("{model: open, rate: 900GB/s}", "no generator on one machine"),
+        ] {
+            let error = refused(&format!("load: {load}\n"));
+            assert!(error.contains("load.rate") && error.contains(words), "{load}: {error}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! label is left out, since the label stands beside it.
 
 use super::cell::Message;
-use super::dotted::{flat, load_keys, system_keys};
+use super::dotted::{load_keys, message_keys, system_keys};
 use super::load::Load;
 use super::system::SystemConfig;
 use crate::model::Point;
@@ -122,7 +122,7 @@ pub fn point_name(
     message: &Message,
 ) -> String {
     let prefix = format!("systems.{label}.");
-    let all = load_keys(load).into_iter().chain(flat("message", message));
+    let all = load_keys(load).into_iter().chain(message_keys(message));
     let below =
         |(key, value): (String, String)| Some((key.strip_prefix(&prefix)?.to_owned(), value));
     let settings = system_keys(label, config).into_iter().filter_map(below);

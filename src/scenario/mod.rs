@@ -2,10 +2,10 @@
 //!
 //! The way of a file: [`source`] finds it, [`crate::yaml`] reads it with the place of every value,
 //! [`layers`] lays profile and flags over it, [`resolve`] turns it into the types of [`file`] and
-//! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`] and [`check`] refuse what
-//! cannot be run and tell what a system has no way to do, [`explain`] says what will. [`fault`] is
-//! what may go wrong and when it does, [`threshold`] is the grammar of thresholds. Nothing here
-//! talks to a broker.
+//! [`mod@load`], fills in defaults and unfolds the matrix, [`settings`], [`check`] and those beside
+//! it refuse what cannot be run and tell what a system has no way to do, [`explain`] says what
+//! will. [`fault`] is what may go wrong and when it does, [`threshold`] is the grammar of
+//! thresholds. Nothing here talks to a broker.
 
 mod best_of;
 mod cell;
@@ -20,18 +20,25 @@ mod explain;
 mod fault;
 mod fault_check;
 mod file;
+mod half;
+mod keyed;
 mod layers;
 mod load;
 mod matrix;
+mod message_check;
 mod one_side_check;
 mod origins;
+mod payload_file;
 mod resolve;
 mod settings;
 mod shards;
 mod source;
+mod stages;
 mod system;
 mod threads;
 mod threshold;
+mod topics_check;
+mod transaction;
 
 pub use best_of::Setting;
 pub use cell::{Cell, Message, PayloadKind};
@@ -40,8 +47,10 @@ pub use experiment::*;
 pub use explain::Estimate;
 pub use fault::{FaultAction, FaultPlan, Heal, Injection, Lasts, timeline};
 pub use file::{ClaimId, claim_ids, schema};
+pub use half::{HalfOf, half_of};
+pub use keyed::Keys;
 pub use layers::Overrides;
-pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
+pub use load::{Arrivals, Load, Model, Pacer};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
@@ -50,3 +59,4 @@ pub use source::names;
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threads::{SHARED, share_threads};
 pub use threshold::Threshold;
+pub use transaction::Transaction;

@@ -61,6 +61,7 @@ pub(super) fn system(
         let right = (1..=LONGEST_TOPIC).contains(&name.len()) && name.chars().all(plain);
         check(right, &named, "no topic of Kafka can have this name", "correct it")?;
         let what = "the topic is there already, and its settings are its owner's";
+        check(config.topics == 1, &key("topics"), "one topic is named", "remove it")?;
         check(config.topic.replicas == 1, &key("topic.replicas"), what, "remove it")?;
         check(config.topic.config.is_empty(), &key("topic.config"), what, "remove it")?;
         let group = config.consume.mode == ConsumeMode::Group;

@@ -1,7 +1,7 @@
 //! Every setting of a scenario with its value and where it comes from: what `explain` shows and the
 //! manifest keeps.
 
-use super::dotted::{flat, load_keys, system_keys};
+use super::dotted::{PAYLOAD_FILE, flat, load_keys, message_keys, system_keys};
 use super::matrix::MatrixAxis;
 use super::resolve::Scenario;
 use super::settings;
@@ -44,7 +44,7 @@ pub(super) fn resolved(
         // What was written is shown, even where it changes nothing.
         let shown = |key: &str| counts(&key["load.".len()..]) || tree.get(&segments(key)).is_some();
         rows.extend(load_keys(&cell.load).into_iter().filter(|(key, _)| shown(key)));
-        rows.extend(flat("message", &cell.message));
+        rows.extend(message_keys(&cell.message));
         let faults = cell.faults.iter().enumerate();
         rows.extend(faults.map(|(index, fault)| (format!("faults.{index}"), fault.to_string())));
     }
@@ -53,9 +53,10 @@ pub(super) fn resolved(
         let values: Vec<String> = axis.values.iter().filter_map(YamlNode::scalar).collect();
         rows.push((format!("matrix.{}", axis.key), format!("[{}]", values.join(", "))));
     }
-    let origin = |key: &str| {
-        tree.get(&segments(key))
-            .map_or_else(|| "default".to_owned(), |node| node.place.layer.to_string())
+    let origin = |key: &str| match tree.get(&segments(key)) {
+        Some(node) => node.place.layer.to_string(),
+        None if key == PAYLOAD_FILE => "--payload-file".to_owned(),
+        None => "default".to_owned(),
     };
     rows.into_iter()
         .map(|(key, value)| {

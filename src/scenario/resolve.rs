@@ -2,7 +2,7 @@
 //! value checked.
 
 use super::best_of;
-use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
+use super::cell::{Cell, DEFAULT_SEED, Message, PayloadKind, default_primary};
 use super::check;
 use super::cluster_check;
 use super::codec_check;
@@ -12,20 +12,28 @@ use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::file::{ClaimId, File, SCHEMA, Settings};
+use super::keyed;
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
+use super::message_check;
 use super::one_side_check;
 use super::origins::resolved;
+use super::payload_file;
 use super::settings;
 use super::source;
+use super::stages;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
+use super::topics_check;
+use super::transaction;
 use crate::model::{FaultKind, Grip, Guarantee, Measure, System};
+use crate::payload::Lines;
 use crate::result::Origin;
 use crate::stats::compare::LEAST_BLOCKS;
 use crate::yaml::{Problem, ScenarioError, Value, YamlNode, decode, suggest};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A scenario, ready to run: nothing is left to default.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +95,8 @@ pub fn from_text(
     let mut tree = parse(source, text)?;
     refuse_foreign(&tree)
         .and_then(|()| lay(&mut tree, overrides))
-        .and_then(|()| resolve(source, &tree, overrides))
+        .and_then(|()| payload_file::read(overrides))
+        .and_then(|lines| resolve(source, &tree, overrides, lines.as_ref()))
         .map_err(|problem| problem.located(&tree).into_error(source, text))
 }
 
@@ -127,7 +136,12 @@ fn refuse_foreign(tree: &YamlNode) -> Result<(), Problem> {
     ))
 }
 
-fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scenario, Problem> {
+fn resolve(
+    source: &str,
+    tree: &YamlNode,
+    overrides: &Overrides,
+    lines: Option<&Arc<Lines>>,
+) -> Result<Scenario, Problem> {
     // Also what every point of the matrix overrides must be right.
     decode::<File>(tree)?;
     let axes = axes(tree)?;
@@ -135,8 +149,8 @@ fn resolve(source: &str, tree: &YamlNode, overrides: &Overrides) -> Result<Scena
     let mut scenario: Option<Scenario> = None;
     let (mut seen, mut known) = (BTreeSet::new(), BTreeSet::new());
     for point in &points {
-        let (base, mut cells) =
-            cells_at(source, point, &axes, overrides).map_err(|problem| problem.located(point))?;
+        let (base, mut cells) = cells_at(source, point, &axes, overrides, lines)
+            .map_err(|problem| problem.located(point))?;
         let scenario = scenario.get_or_insert(base);
         let place = |cell: &Cell| (cell.label.clone(), cell.point.clone());
         let all: Vec<(String, String)> = cells.iter().map(place).collect();
@@ -191,12 +205,14 @@ fn cells_at(
     point: &YamlNode,
     axes: &[MatrixAxis<'_>],
     overrides: &Overrides,
+    lines: Option<&Arc<Lines>>,
 ) -> Result<(Scenario, Vec<Cell>), Problem> {
     let file: File = decode(point)?;
     let base = head(source, point, &file, overrides)?;
     let experiment = experiment_of(point)?;
     let faults = fault_check::resolved(&file.faults)?;
-    let load = match (&file.load, &experiment) {
+    file.load.iter().try_for_each(stages::keys)?;
+    let mut load = match (&file.load, &experiment) {
         (Some(keys), _) => keys.resolved(!faults.is_empty()),
         (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
         (None, None) => {
@@ -207,26 +223,42 @@ fn cells_at(
             ));
         }
     };
+    message_check::keys_of(&file.message)?;
     let message = Message::of(&file.message);
+    let message = match lines.filter(|_| message.payload == PayloadKind::File) {
+        Some(lines) => message.of_lines(lines),
+        None => message,
+    };
+    if let Some(bytes) = load.bytes_per_s {
+        load.rate = Some(bytes.in_messages_of(message.mean_bytes()));
+    }
     check::half_of(&load, experiment.as_ref())?;
+    stages::plain(&load, experiment.as_ref(), !faults.is_empty())?;
     let plain = experiment.is_none() && faults.is_empty();
     best_of::check(&load, base.primary, plain, axes.iter().map(|axis| axis.key))?;
     let loads: Vec<Load> =
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {
         check::load(load)?;
-        check::message(&message, load)?;
+        message_check::message(&message, load)?;
         one_side_check::load(load, experiment.as_ref(), base.guarantee)?;
     }
+    message_check::of_plain_load(&message, experiment.as_ref())?;
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
-        codec_check::check(label, config, message.codec, plain)?;
+        codec_check::check(label, config, &message, plain)?;
+        keyed::fits(label, config, &message)?;
         consume_check::mode(label, config, &load, &message)?;
+        consume_check::surplus_members(label, config, &load)?;
         one_side_check::system(label, config, &load, experiment.as_ref())?;
-        check::library(label, config, &load, experiment.as_ref())?;
+        check::library(label, config, &load, experiment.as_ref(), &message)?;
         cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
+        topics_check::check(label, config, experiment.as_ref(), !faults.is_empty())?;
+        loads.iter().try_for_each(|load| {
+            transaction::fits(label, config, load, experiment.as_ref(), !faults.is_empty())
+        })?;
         fault_check::system(label, config, &faults)?;
     }
     check::figures(&base, &load)?;

@@ -16,6 +16,14 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["topic", ..] if !kafka => {
             Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load")
         }
+        ["topics"] if !kafka => {
+            Err("`topics` belongs to Kafka; for Redis, `keys` says over how many channels, \
+                 streams or lists the load is spread")
+        }
+        ["transaction", ..] if !kafka => Err(
+            "`transaction` belongs to Kafka. MULTI and EXEC of Redis are another thing: commands \
+             that run in one piece, which nobody can abort after they ran and no reader waits for",
+        ),
         ["client", "library"] if kafka => {
             Err("Kafka's client is librdkafka; `library` chooses that of Redis")
         }
@@ -71,7 +79,8 @@ pub(crate) const NOT_FOR_CLIENT: &[&str] = &[
     "bootstrap.* metadata.broker.list client.dns.lookup",
     "security.* sasl.* ssl.* ssl_* enable.ssl* https.* oauthbearer* enable.sasl*",
     "plugin.*",
-    "group.* client.id compression.* statistics.* enable.auto.* auto.offset.* log* debug",
+    "group.id group.protocol.type compression.type compression.codec",
+    "statistics.* enable.auto.* auto.offset.* log* debug",
 ];
 
 /// librdkafka takes a topic's setting with this before its name, too: refused under one name and

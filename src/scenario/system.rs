@@ -3,6 +3,7 @@
 
 use super::file::Settings;
 use super::shards::{NodeCount, ServerKind, Shards};
+use super::transaction::Transaction;
 use crate::model::{Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -44,6 +45,12 @@ pub struct SystemConfig {
     pub broker: BTreeMap<String, String>,
     pub sentinel: BTreeMap<String, String>,
     pub topic: Topic,
+    /// Kafka only: topics like this one that the load is spread over.
+    #[serde(skip_serializing_if = "is_one")]
+    pub topics: u16,
+    /// Kafka only; `None`: each message stands for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Transaction>,
     pub client: BTreeMap<String, String>,
     pub heap: Bytes,
     pub keys: u16,
@@ -157,6 +164,10 @@ impl ConsumeMode {
     }
 }
 
+fn is_one(topics: &u16) -> bool {
+    *topics == 1
+}
+
 /// Copies that must have a message before it is acknowledged.
 const MIN_INSYNC: &str = "min.insync.replicas";
 
@@ -205,6 +216,8 @@ impl SystemConfig {
             broker: settings.broker.clone(),
             sentinel: settings.sentinel.clone(),
             topic: Topic { name, partitions, replicas, config },
+            topics: settings.topics.unwrap_or(1),
+            transaction: settings.transaction,
             client,
             heap: settings.heap.unwrap_or(heap),
             keys: settings.keys.unwrap_or(1),
@@ -278,8 +291,17 @@ impl SystemConfig {
         })
     }
 
-    /// Partitions, channels, streams or lists that one connection spreads its messages over.
+    /// As [`SystemConfig::partitions`], however many.
+    pub fn streams(&self) -> u64 {
+        match self.system {
+            System::Kafka => u64::from(self.topics) * u64::from(self.topic.partitions),
+            _ => u64::from(self.keys),
+        }
+    }
+
+    /// Partitions, channels, streams or lists that one connection spreads its messages over: of all
+    /// topics, one after the other.
     pub fn partitions(&self) -> u16 {
-        if self.system == System::Kafka { self.topic.partitions } else { self.keys }
+        u16::try_from(self.streams()).unwrap_or(u16::MAX)
     }
 }

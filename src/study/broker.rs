@@ -58,6 +58,7 @@ pub fn warm(
     warming.load.warm_up_limit = Span(1);
     warming.load.duration = length;
     warming.load.messages = None;
+    warming.load.stages.clear();
     warming.load.audit = false;
     warming.faults.clear();
     // One reader warms the paths that many will take; many at a rate would only pile up.
@@ -68,6 +69,7 @@ pub fn warm(
     warming.load.in_flight = cell.load.in_flight.max(1024);
     warming.load.batch = cell.load.batch.max(1000);
     warming.message.size = cell.message.size.min(Bytes(10 * 1024));
+    (warming.message.mix, warming.message.lines) = (None, None);
     let driver = driver::open(&warming, target)?;
     let began = clock.now_ns();
     let ready_ns = broker.started_in_ns().unwrap_or(0);

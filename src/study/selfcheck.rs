@@ -148,6 +148,8 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
         (Harm::CorruptDelivery, 500..501),
         (Harm::Refuse, 600..602),
         (Harm::RefuseYetDeliver, 700..701),
+        (Harm::Abort, 800..802),
+        (Harm::AbortYetDeliver, 900..901),
     ];
     let harms = harms
         .into_iter()
@@ -168,6 +170,8 @@ fn books(interrupted: &AtomicBool) -> Result<Oracle, CellRunError> {
         ("corrupt", c.corrupt, 1),
         ("failed", c.failed, 3),
         ("phantom", c.phantom, 1),
+        ("aborted", c.aborted, 3),
+        ("aborted_read", c.aborted_read, 1),
         ("indeterminate", c.indeterminate, 0),
     ];
     let expected = columns.map(|(name, _, truth)| format!("{name} {truth}")).join(", ");

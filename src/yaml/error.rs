@@ -139,6 +139,10 @@ pub const HIDDEN: &str = "(hidden)";
 /// Whether the value of this key must not appear in logs, results and errors.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
+    // Keys of messages open nothing.
+    if key.contains("message.key") {
+        return false;
+    }
     let words =
         "password passphrase secret token requirepass masterauth jaas credential .key. .pem";
     words.split(' ').any(|word| key.contains(word)) || key.ends_with(".key")

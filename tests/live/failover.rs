@@ -79,8 +79,13 @@ fn load(cell: &Cell, driver: &dyn Driver, clock: Clock, told: &Told) -> Seen {
             let Some(slot) = free[connection as usize].pop() else { break };
             payload[..4].copy_from_slice(&sent.to_le_bytes());
             let partition = (sent / 2 % u32::from(cell.config.partitions())) as u16;
-            let message =
-                Outgoing { slot, connection: connection as u16, partition, payload: &payload };
+            let message = Outgoing {
+                slot,
+                connection: connection as u16,
+                partition,
+                payload: &payload,
+                ..Outgoing::default()
+            };
             if publisher.submit(message).unwrap() == Submitted::Full {
                 free[connection as usize].push(slot);
                 break;
@@ -432,4 +437,24 @@ fn kafka_goes_on_after_a_kill_and_loses_nothing() {
     went_on_by_itself(&seen, down);
     nothing_acked_is_gone(&seen, &kept);
     nothing_acked_is_gone(&seen, &delivered);
+}
+
+#[test]
+#[ignore = "needs Kafka"]
+fn transactions_of_kafka_go_on_after_a_kill_and_each_message_is_there_once() {
+    let (seen, delivered, kept) = through_a_kill(
+        "{system: kafka, topic: {partitions: 2}, \
+         transaction: {messages: 500, within: 20ms, abort: 0.1}}",
+        Duration::from_secs(1),
+        crash,
+        restart,
+    );
+    assert!(seen.count(Outcome::Aborted) > 0);
+    nothing_acked_is_gone(&seen, &kept);
+    nothing_acked_is_gone(&seen, &delivered);
+    for found in [&kept, &delivered] {
+        let aborted = |number: &&u32| seen.outcomes.get(number) == Some(&Outcome::Aborted);
+        assert_eq!(found.keys().filter(aborted).count(), 0, "aborted, and read");
+    }
+    assert!(kept.values().all(|times| *times == 1), "committed twice");
 }

@@ -125,6 +125,7 @@ fn made_up(dir: &Path) -> PathBuf {
             intervals.push(Interval {
                 metric,
                 warm_up: second < 3,
+                stage: 0,
                 start_ns,
                 length_ns: 1_000_000_000,
                 histogram,

@@ -3,11 +3,12 @@
 
 use crate::support::harness::exe;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Submitted};
+use brokerbench::driver::{self, Audit, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted};
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
-use brokerbench::scenario::{Cell, Load, Message};
+use brokerbench::scenario::{Cell, Load, Message, Transaction};
 use brokerbench::units::{Bytes, Span};
+use std::collections::BTreeSet;
 
 const MESSAGES: u64 = 1_000_000;
 const PARTITIONS: u16 = 4;
@@ -66,7 +67,13 @@ fn publish(driver: &dyn Driver, cell: &Cell, clock: Clock) {
             payload[..8].copy_from_slice(&sent.to_be_bytes());
             let (connection, partition) = lane(sent, cell);
             let taken = publisher
-                .submit(Outgoing { slot, connection, partition, payload: &payload })
+                .submit(Outgoing {
+                    slot,
+                    connection,
+                    partition,
+                    payload: &payload,
+                    ..Outgoing::default()
+                })
                 .unwrap();
             assert_eq!(taken, Submitted::Taken, "the in-flight limit binds first");
             sent += 1;
@@ -146,38 +153,146 @@ fn a_million_messages_reach_two_subscriptions_and_the_audit() {
     driver.clean_up().unwrap();
 }
 
+fn transactional(messages: u32, abort: f64) -> Cell {
+    let mut cell = cell(1);
+    cell.load.connections = 1;
+    let within = Span::from_millis(100);
+    cell.config.transaction = Some(Transaction { messages, within, abort });
+    cell
+}
+
+/// Half of them are aborted: they are in the log, as who reads everything sees, and nobody who
+/// waits for commits is given one.
+#[test]
+#[ignore = "needs a broker"]
+fn what_was_aborted_is_in_the_log_and_nobody_reads_it() {
+    const SENT: u32 = 200;
+    let cell = transactional(10, 0.5);
+    let mut native = Native::new(exe());
+    let broker = native.start(&cell.config).unwrap();
+    let clock = Clock::start();
+    let target = broker.target("live", clock);
+    let driver = driver::open(&cell, target.clone()).unwrap();
+    driver.prepare().unwrap();
+    let mut publisher = driver.publisher(0).unwrap();
+    let (mut sent, mut completions, mut acked) = (0, Vec::new(), BTreeSet::new());
+    let (mut ended, deadline) = (0, in_seconds(clock, 60));
+    while ended < SENT {
+        assert!(clock.now_ns() < deadline, "{ended} ended: {:?}", publisher.failures());
+        while sent < SENT {
+            let (payload, partition) = (&sent.to_be_bytes(), sent as u16 % PARTITIONS);
+            let message = Outgoing { slot: sent, partition, payload, ..Outgoing::default() };
+            if publisher.submit(message).unwrap() == Submitted::Full {
+                break;
+            }
+            sent += 1;
+        }
+        publisher.wait(in_seconds(clock, 1), &mut completions).unwrap();
+        ended += completions.len() as u32;
+        for completion in completions.drain(..) {
+            match completion.outcome {
+                Outcome::Acked => assert!(acked.insert(completion.slot)),
+                outcome => assert_eq!(outcome, Outcome::Aborted),
+            }
+        }
+    }
+    drop(publisher);
+    assert_eq!(acked.len() as u32, SENT / 2);
+    let number = |payload: &[u8]| u32::from_be_bytes(payload[..4].try_into().unwrap());
+    let mut delivered = BTreeSet::new();
+    let mut subscriber = driver.subscriber(0, 0).unwrap();
+    let until = in_seconds(clock, 3);
+    while clock.now_ns() < until {
+        let mut sink = |message: Incoming<'_>| assert!(delivered.insert(number(message.payload)));
+        subscriber.receive(until, &mut sink).unwrap();
+    }
+    subscriber.close().unwrap();
+    assert_eq!(delivered, acked);
+    let audited = |driver: &dyn Driver| {
+        let mut found = BTreeSet::new();
+        let mut sink = |payload: &[u8]| assert!(found.insert(number(payload)));
+        driver.audit(in_seconds(clock, 60), &mut sink).unwrap();
+        found
+    };
+    assert_eq!(audited(&*driver), acked);
+    let mut plain = cell.clone();
+    plain.config.transaction = None;
+    let all = driver::open(&plain, target).unwrap();
+    assert_eq!(audited(&*all), (0..SENT).collect(), "the others were really written");
+    driver.clean_up().unwrap();
+    broker.stop().unwrap();
+}
+
+/// The older of two producers with one id is fenced: it says so, and nothing of it is committed.
+#[test]
+#[ignore = "needs a broker"]
+fn a_producer_that_comes_again_fences_the_one_before() {
+    let cell = transactional(10, 0.0);
+    let bench = open(&cell);
+    let (driver, clock) = (&bench.driver, bench.clock);
+    driver.prepare().unwrap();
+    let send = |publisher: &mut dyn Publisher, payload: &[u8]| {
+        let message = Outgoing { slot: 0, payload, ..Outgoing::default() };
+        assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
+    };
+    let mut old = driver.publisher(0).unwrap();
+    send(&mut *old, b"of the old one");
+    let mut new = driver.publisher(0).unwrap();
+    let (mut completions, deadline) = (Vec::new(), in_seconds(clock, 90));
+    let error = loop {
+        match old.wait(in_seconds(clock, 1), &mut completions) {
+            Err(error) => break error.to_string().to_lowercase(),
+            Ok(()) => assert!(clock.now_ns() < deadline && completions.is_empty()),
+        }
+    };
+    assert!(error.contains("fenced") || error.contains("epoch"), "{error}");
+    send(&mut *new, b"of the new one");
+    while completions.is_empty() {
+        new.wait(in_seconds(clock, 1), &mut completions).unwrap();
+    }
+    assert_eq!(completions[0].outcome, Outcome::Acked);
+    drop((old, new));
+    let mut found = Vec::new();
+    driver.audit(in_seconds(clock, 60), &mut |payload| found.push(payload.to_vec())).unwrap();
+    assert_eq!(found, [b"of the new one".to_vec()]);
+    driver.clean_up().unwrap();
+}
+
 /// What a consumer has processed stays acknowledged:
 /// the next member of its group goes on behind it.
 #[test]
 #[ignore = "needs a broker"]
 fn a_closed_consumer_has_committed() {
-    let mut cell = cell(1);
-    cell.config.topic.partitions = 1;
-    cell.load.connections = 1;
-    let bench = open(&cell);
-    let (driver, clock) = (&bench.driver, bench.clock);
-    driver.prepare().unwrap();
-    let mut publisher = driver.publisher(0).unwrap();
-    let mut completions = Vec::new();
-    for slot in 0..10 {
-        publisher
-            .submit(Outgoing { slot, connection: 0, partition: 0, payload: &[slot as u8] })
-            .unwrap();
-    }
-    while completions.len() < 10 {
-        publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
-    }
-    let mut seen = Vec::new();
-    for _ in 0..2 {
-        let mut subscriber = driver.subscriber(0, 0).unwrap();
-        let until = in_seconds(clock, 2);
-        while seen.len() < 10 || clock.now_ns() < until {
-            subscriber.receive(until, &mut |message| seen.push(message.payload[0])).unwrap();
+    for topics in [1, 2] {
+        let mut cell = cell(1);
+        (cell.config.topics, cell.config.topic.partitions) = (topics, 1);
+        cell.load.connections = 1;
+        let bench = open(&cell);
+        let (driver, clock) = (&bench.driver, bench.clock);
+        driver.prepare().unwrap();
+        let mut publisher = driver.publisher(0).unwrap();
+        let mut completions = Vec::new();
+        for slot in 0..10 {
+            let (payload, partition) = (&[slot as u8], slot as u16 % topics);
+            let message = Outgoing { slot, partition, payload, ..Outgoing::default() };
+            publisher.submit(message).unwrap();
         }
-        subscriber.close().unwrap();
+        while completions.len() < 10 {
+            publisher.wait(in_seconds(clock, 5), &mut completions).unwrap();
+        }
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let mut subscriber = driver.subscriber(0, 0).unwrap();
+            let until = in_seconds(clock, 2);
+            while seen.len() < 10 || clock.now_ns() < until {
+                subscriber.receive(until, &mut |message| seen.push(message.payload[0])).unwrap();
+            }
+            subscriber.close().unwrap();
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..10).collect::<Vec<u8>>(), "{topics} topics");
+        driver.clean_up().unwrap();
     }
-    assert_eq!(seen, (0..10).collect::<Vec<u8>>());
-    driver.clean_up().unwrap();
 }
 
 /// Consumers that join one after the other, more than there are partitions, and share the work.

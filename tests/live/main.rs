@@ -17,6 +17,7 @@ mod others;
 mod outlive;
 mod poison;
 mod power;
+mod production;
 mod redis;
 mod regression;
 mod run;

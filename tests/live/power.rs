@@ -120,9 +120,8 @@ impl Bench {
                 (self.clock.now_ns(), self.clock.now_ns() + PATIENCE.as_nanos() as u64);
             publisher.submit(Outgoing {
                 slot: 0,
-                connection: 0,
-                partition: 0,
                 payload: &[b'.'; 1024],
+                ..Outgoing::default()
             })?;
             publisher.flush()?;
             while completions.is_empty() && self.clock.now_ns() < until_ns {

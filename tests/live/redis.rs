@@ -30,7 +30,7 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock) {
             payload[..4].copy_from_slice(&next.to_le_bytes());
             let connection = (next as usize % CONNECTIONS) as u16;
             match publisher
-                .submit(Outgoing { slot, connection, partition: 0, payload: &payload })
+                .submit(Outgoing { slot, connection, payload: &payload, ..Outgoing::default() })
                 .unwrap()
             {
                 Submitted::Taken => next += 1,
@@ -156,9 +156,7 @@ fn what_a_reliable_consumer_did_not_finish_is_still_there() {
     let driver = server.driver(&cell, clock);
     let mut publisher = driver.publisher(0).unwrap();
     for slot in 0..10 {
-        publisher
-            .submit(Outgoing { slot, connection: 0, partition: 0, payload: &[b'x'; 100] })
-            .unwrap();
+        publisher.submit(Outgoing { slot, payload: &[b'x'; 100], ..Outgoing::default() }).unwrap();
     }
     publisher.flush().unwrap();
     let (mut subscriber, mut completions, mut seen) = (driver.subscriber(0, 0).unwrap(), vec![], 0);
@@ -249,7 +247,7 @@ fn a_frozen_server_delays_and_loses_nothing() {
         subscriber.receive(clock.now_ns() + SECOND / 100, &mut |_| seen += 1).unwrap();
         server.signal(rustix::process::Signal::STOP);
         publisher
-            .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &[b'x'; 100] })
+            .submit(Outgoing { slot: 0, payload: &[b'x'; 100], ..Outgoing::default() })
             .unwrap();
         publisher.flush().unwrap();
         for _ in 0..2 {

@@ -314,7 +314,7 @@ fn everything(driver: &dyn driver::Driver, system: &str) {
     (stalled.ask)().unwrap();
     // What it asked for before it stopped reading is answered by this.
     let (mut publisher, mut ends) = (driver.publisher(0).unwrap(), Vec::new());
-    publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: small }).unwrap();
+    publisher.submit(Outgoing { slot: 0, payload: small, ..Outgoing::default() }).unwrap();
     publisher.flush().unwrap();
     let deadline = clock.now_ns() + 60_000_000_000;
     while ends.is_empty() && clock.now_ns() < deadline {

@@ -28,7 +28,7 @@ impl Bench {
             let mut payload = [0; 100];
             payload[..8].copy_from_slice(&number.to_be_bytes());
             let message =
-                Outgoing { slot: number as u32, connection: 0, partition: 0, payload: &payload };
+                Outgoing { slot: number as u32, payload: &payload, ..Outgoing::default() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         publisher.flush().unwrap();

@@ -340,7 +340,7 @@ fn a_message_is_in_doubt_while_no_replica_confirms_it() {
         assert!(class.node_loss && class.nearly && class.copies == 2, "{class:?}");
         let mut publisher = driver.publisher(0).unwrap();
         let mut publish = || {
-            let message = Outgoing { slot: 0, connection: 0, partition: 0, payload: b"x" };
+            let message = Outgoing { slot: 0, payload: b"x", ..Outgoing::default() };
             publisher.submit(message).unwrap();
             publisher.flush().unwrap();
             let (mut ended, deadline) = (vec![], clock.now_ns() + 20_000_000_000);

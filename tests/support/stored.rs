@@ -67,7 +67,14 @@ fn cell() -> CellOutput {
         .map(|metric| {
             let mut histogram = Histogram::new_with_bounds(1, 60 * SECOND, 3).unwrap();
             (1..=2000).for_each(|at| histogram.record(at * 1000).unwrap());
-            Interval { metric, warm_up: false, start_ns: 0, length_ns: 2 * SECOND, histogram }
+            Interval {
+                metric,
+                warm_up: false,
+                stage: 0,
+                start_ns: 0,
+                length_ns: 2 * SECOND,
+                histogram,
+            }
         })
         .into();
     let windows = (0..2).map(|second| WindowRow {

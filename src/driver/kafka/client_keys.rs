@@ -12,7 +12,6 @@ const RESERVED: &[&str] = &[
     "auto.offset.reset",
     "enable.auto.offset.store",
     "enable.partition.eof",
-    "transactional.id",
     "test.mock.num.brokers",
 ];
 
@@ -34,7 +33,9 @@ pub const PRODUCER: &[&str] = &[
     "batch.num.messages",
     "batch.size",
     "compression.type",
+    "partitioner",
     "enable.idempotence",
+    "transaction.timeout.ms",
     "max.in.flight.requests.per.connection",
     "queue.buffering.max.messages",
     "queue.buffering.max.kbytes",

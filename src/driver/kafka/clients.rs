@@ -5,6 +5,7 @@ use super::load::client_log::{ClientLog, KafkaContext};
 use super::load::ffi::{ConsumerHandle, ProducerHandle};
 use super::load::throttle::Throttle;
 use super::settings::ClientSettings;
+use super::topics::Topics;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::model::System;
@@ -56,19 +57,22 @@ impl Clients {
         self.consumer(&self.settings.reader(name))
     }
 
-    /// A producer that knows the leaders of `topic`,
+    /// A producer that knows the leaders of `topics`,
     /// so that its first message does not wait for them.
     pub fn producer(
         &self,
         config: &ClientConfig,
-        topic: &str,
+        topics: &Topics,
         limit: Duration,
     ) -> Result<ProducerHandle, DriverError> {
         let made = config.create_with_context(self.context());
         let producer = made.map_err(|error| refused("make a producer", error))?;
-        let handle =
-            ProducerHandle::new(producer, topic).ok_or_else(|| refused("open the topic", topic))?;
-        handle.client().fetch_metadata(Some(topic), limit).map_err(|error| self.lost(error))?;
+        let handle = ProducerHandle::new(producer, topics, self.settings.headers)
+            .ok_or_else(|| refused("open the topic", topics.names().join(", ")))?;
+        for name in topics.names() {
+            let known = handle.client().fetch_metadata(Some(name), limit);
+            known.map_err(|error| self.lost(error))?;
+        }
         Ok(handle)
     }
 }

@@ -1,12 +1,15 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
-use super::admin::{Admin, Entries, KAFKA, REPLICAS};
+use super::admin::{Admin, Entries, KAFKA};
 use super::capability::{audit, cluster, large, large_socket, reflector, share_work, stall, work};
 use super::clients::{Clients, cannot, refused, timed_out};
+use super::load::ffi::partition_of;
 use super::load::publisher::KafkaPublisher;
 use super::load::share::ShareSubscriber;
 use super::load::subscriber::KafkaSubscriber;
-use super::settings::{ClientSettings, read};
+use super::settings::ClientSettings;
+use super::survival::survives;
+use super::topics::Topics;
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
@@ -28,9 +31,6 @@ const PROBE: Duration = Duration::from_secs(30);
 const PATIENT: Duration = Duration::from_secs(30);
 /// What the broker reflects instead of a version.
 pub(super) const MOCK: &str = "librdkafka's mock cluster";
-
-/// `flush.messages` where nobody has set it.
-const NEVER: u64 = i64::MAX as u64;
 
 pub struct KafkaDriver {
     pub(super) cell: Cell,
@@ -91,11 +91,19 @@ impl KafkaDriver {
     }
 
     pub(super) fn admin(&self) -> Result<Admin, DriverError> {
-        let partitions = self.cell.config.topic.partitions;
+        let partitions = self.cell.config.partitions();
         Admin::connect(&self.clients, &self.target.name, partitions)
     }
 
-    /// The topic of this cell, to be read without a group.
+    /// The topics of this cell, or the one that is there already.
+    fn topics(&self) -> Topics {
+        match self.cell.config.existing() {
+            Some(topic) => Topics::one(topic),
+            None => Topics::of(&self.target.name, &self.cell.config),
+        }
+    }
+
+    /// The first topic of this cell, to be read without a group.
     pub(super) fn source(&self) -> audit::AuditSource<'_> {
         let (clients, name, topic) = (&self.clients, &*self.target.name, self.topic());
         let partitions = self.cell.config.topic.partitions;
@@ -104,9 +112,14 @@ impl KafkaDriver {
     }
 
     /// Joins the group of `subscription` with these clients.
-    fn join(&self, clients: &Clients, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
+    fn join(
+        &self,
+        clients: &Clients,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<KafkaSubscriber, DriverError> {
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
-        KafkaSubscriber::join(clients, self.topic(), &group, batch)
+        KafkaSubscriber::join(clients, &self.topics(), (&group, consumer), batch)
     }
 
     /// Whether consumers are members of a share group. A reflector knows none: there the cost of
@@ -129,8 +142,10 @@ impl KafkaDriver {
         const PROOF: &[u8] = b"brokerbench: one message, there and back";
         let Clients { log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + PROBE.as_nanos() as u64;
-        let mut publisher = KafkaPublisher::connect(&self.clients, topic, 1)?;
-        publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: PROOF })?;
+        let mut publisher = KafkaPublisher::connect(&self.clients, &Topics::one(topic), 1)?;
+        // A compacted topic takes none without.
+        let key: &[u8] = if self.cell.message.key.is_some() { PROOF } else { &[] };
+        publisher.submit(Outgoing { slot: 0, key, payload: PROOF, ..Outgoing::default() })?;
         let mut completions = Vec::new();
         publisher.wait(deadline_ns, &mut completions)?;
         match completions.first().map(|completion| completion.outcome) {
@@ -167,8 +182,9 @@ impl Driver for KafkaDriver {
         // The probe has a topic of its own, so that the cell's counts stay clean.
         let probe = format!("{name}-probe");
         let single = Topic { partitions: 1, ..topic.clone() };
-        let admin = self.admin()?;
-        for (name, topic) in [(probe.as_str(), &single), (name, topic)] {
+        let (admin, topics) = (self.admin()?, self.topics());
+        let own = topics.names().iter().map(|name| (name.as_str(), topic));
+        for (name, topic) in std::iter::once((probe.as_str(), &single)).chain(own) {
             match reflector::make_topic(&self.target.addresses, name, topic.partitions) {
                 Some(made) => made?,
                 None => admin.make_topic(name, topic)?,
@@ -184,18 +200,36 @@ impl Driver for KafkaDriver {
         Ok(())
     }
 
-    fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
+    fn partition_of(&self, key: &[u8], partitions: u16) -> u16 {
+        let topics = self.cell.config.topics.max(1);
+        let (topic, each) = (crc32c::crc32c(key) % u32::from(topics), partitions / topics);
+        // Each key has a topic of its own; where in it, the client says.
+        topic as u16 * each + partition_of(&self.clients.settings.partitioner, key, each)
+    }
+
+    fn publisher(&self, producer: u16) -> Result<Box<dyn Publisher>, DriverError> {
+        let (clients, topics) = (&self.clients, &self.topics());
         let connections = self.cell.load.connections;
-        Ok(Box::new(KafkaPublisher::connect(&self.clients, self.topic(), connections)?))
+        Ok(Box::new(match self.cell.config.transaction {
+            Some(plan) => {
+                KafkaPublisher::transactional(clients, topics, (producer, connections), plan)?
+            }
+            None => KafkaPublisher::connect(clients, topics, connections)?,
+        }))
     }
 
+    /// Outside of every transaction.
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, self.topic())?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.topics())?))
     }
 
-    fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn subscriber(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
         if !self.shares() {
-            return Ok(Box::new(self.join(&self.clients, subscription)?));
+            return Ok(Box::new(self.join(&self.clients, subscription, consumer)?));
         }
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
         let topic = &self.target.name;
@@ -203,7 +237,21 @@ impl Driver for KafkaDriver {
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
-        audit::read(&self.source(), ReplayFrom::Beginning, deadline_ns, sink)
+        let told = self.told().ok().and_then(|(_, topic)| topic.get("cleanup.policy"));
+        if told.is_some_and(|policy| policy.contains("compact")) {
+            let because = "a compacted topic keeps the newest message of each key alone";
+            return Err(cannot("read back every message", because));
+        }
+        let (mut any_trimmed, mut all_unreadable) = (false, Vec::new());
+        for topic in self.topics().names() {
+            let source = audit::AuditSource { topic, ..self.source() };
+            let found = audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink)?;
+            if let Audit::Retains { trimmed, unreadable } = found {
+                any_trimmed |= trimmed;
+                all_unreadable.extend(unreadable);
+            }
+        }
+        Ok(Audit::Retains { trimmed: any_trimmed, unreadable: all_unreadable })
     }
 
     fn large(&self, client: LargeClient) -> Result<Box<dyn LargeMessages>, DriverError> {
@@ -272,17 +320,19 @@ impl Driver for KafkaDriver {
         if self.cell.config.existing().is_some() {
             return Ok(());
         }
-        admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
+        let (topics, probe) = (self.topics(), format!("{}-probe", self.target.name));
+        let names = topics.names().iter().chain([&probe]);
+        admin.delete_topics(&names.map(String::as_str).collect::<Vec<_>>())
     }
 
     fn counted(
         &self,
         subscription: u16,
-        _: u16,
+        consumer: u16,
     ) -> Result<WatchedSubscriber<Requests>, DriverError> {
         self.usual("count requests")?;
         let clients = Clients { settings: self.clients.settings.telling(), ..self.clients.clone() };
-        Ok(self.join(&clients, subscription)?.watched())
+        Ok(self.join(&clients, subscription, consumer)?.watched())
     }
 
     fn stalled(&self, _: u16) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
@@ -314,54 +364,3 @@ impl Driver for KafkaDriver {
         ))
     }
 }
-
-/// What an acknowledged message survives, by Kafka's documentation and what is told of the topic,
-/// in which the broker's own settings are contained. What is not told counts as the least.
-///
-/// Kafka does not sync per write unless told to: an acknowledgement means the page cache of whoever
-/// confirmed. A killed process loses nothing of that, a machine without power everything.
-fn survives(topic: &Entries, settings: &ClientSettings, shared: bool) -> Survives {
-    let told = |name: &str| topic.get(name)?.trim().parse::<u64>().ok();
-    let (min_insync, flush) = (told("min.insync.replicas"), told("flush.messages"));
-    let replicas = told(REPLICAS).and_then(|copies| u16::try_from(copies).ok());
-    let (confirmed, acks) = match settings.acks.as_str() {
-        "0" => ("nobody: the broker does not answer", "0"),
-        "-1" => ("all in-sync replicas", "all"),
-        _ => ("the leader", "1"),
-    };
-    // With copies, a killed leader is replaced by one that may not have what only the leader
-    // confirmed.
-    let process_kill = acks == "all" || (acks == "1" && replicas == Some(1));
-    let copies = replicas.unwrap_or(1);
-    let synced = if flush == Some(1) { "synced to disk" } else { "in the page cache" };
-    let consumer = if shared {
-        "each record acknowledged after processing, with the next fetch".to_owned()
-    } else if read(&settings.consumer, "enable.auto.commit") == "true" {
-        let every = read(&settings.consumer, "auto.commit.interval.ms");
-        format!("offsets stored after processing, committed every {every} ms")
-    } else {
-        "offsets never committed".to_owned()
-    };
-    let words = |value: Option<u64>| match value {
-        None => "not told".to_owned(),
-        Some(NEVER) => "unset".to_owned(),
-        Some(value) => value.to_string(),
-    };
-    Survives {
-        process_kill,
-        power_loss: acks != "0" && flush == Some(1) && process_kill,
-        node_loss: acks == "all" && copies >= 3 && min_insync >= Some(2),
-        nearly: false,
-        copies,
-        because: format!(
-            "acks={acks}: confirmed by {confirmed}, {synced}; replicas={}, min.insync.replicas={}, \
-             flush.messages={}; consumer: {consumer}",
-            words(replicas.map(u64::from)),
-            words(min_insync),
-            words(flush),
-        ),
-    }
-}
-
-#[cfg(test)]
-mod tests;

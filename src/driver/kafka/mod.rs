@@ -13,8 +13,10 @@ mod driver;
 mod existing;
 mod load;
 mod settings;
+mod survival;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
 pub use capability::reflector::start as reflector;

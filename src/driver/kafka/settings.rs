@@ -5,6 +5,7 @@
 //! is in force. A setting that the library does not know is an error before anything is connected.
 
 use super::client_keys::{ALIASES, CONSUMER, ClientKeys, PRODUCER, check_keys};
+use super::load::ffi::Headers;
 use crate::access::{Access, ExposeSecret};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
@@ -15,6 +16,16 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who a static member of a group is.
+const INSTANCE: &str = "group.instance.id";
+/// Who a producer with transactions is.
+const TRANSACTIONAL: &str = "transactional.id";
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+const ISOLATION: &str = "isolation.level";
+/// The least time that the broker gives a transaction: librdkafka's default.
+const TRANSACTION: Span = Span::from_secs(60);
 
 /// How often a client tells what it had to send again, and how long it was held back, where it is
 /// asked to.
@@ -31,6 +42,14 @@ pub struct ClientSettings {
     pub access: Access,
     /// Who confirms: `0` nobody, `1` the leader, `-1` all in-sync replicas.
     pub acks: String,
+    /// Which partition a key belongs to.
+    pub partitioner: String,
+    /// Whether messages are sent in transactions.
+    pub transactions: bool,
+    /// What the ids of producers with transactions begin with, where the user says so.
+    prefix: Option<String>,
+    /// What goes with every message.
+    pub headers: Headers,
     /// Whether clients outlive what is broken: under `load.deadline`.
     pub patient: bool,
     /// Whether a consumer looks again and again instead of sleeping: under `load.pacer: spin`.
@@ -40,12 +59,13 @@ pub struct ClientSettings {
 impl ClientSettings {
     pub fn new(cell: &Cell, addresses: &[String], access: &Access) -> Result<Self, DriverError> {
         // The scenario's word is the last.
-        let client: ClientKeys<'_> = access
+        let mut client: ClientKeys<'_> = access
             .client()
             .chain(&cell.config.client)
             .map(|(key, value)| (key.as_str(), value.as_str()))
             .collect();
         check_keys(&client)?;
+        let prefix = client.remove(TRANSACTIONAL).map(str::to_owned);
         let common = common(addresses, cell, access);
         let mut producer = producer(&common, cell, &client);
         let mut consumer = consumer(common, cell);
@@ -66,14 +86,40 @@ impl ClientSettings {
         let secured = secured.chain(access.login().map(|_| "sasl.mechanism"));
         let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
         let (access, acks) = (access.clone(), read(&producer, "acks"));
+        let partitioner = read(&producer, "partitioner");
+        let (count, envelope) = (cell.message.headers, cell.message.lines.is_some());
+        let headers = Headers { count, envelope };
         let (patient, spins) = (cell.load.deadline.is_some(), cell.load.pacer == Pacer::Spin);
-        Ok(Self { acks, producer, consumer, asked, access, patient, spins })
+        Ok(Self {
+            acks,
+            partitioner,
+            transactions: cell.config.transaction.is_some(),
+            prefix,
+            headers,
+            producer,
+            consumer,
+            asked,
+            access,
+            patient,
+            spins,
+        })
     }
 
-    /// A member of `group`.
+    /// A client of `group`, none of its static members.
     pub fn member(&self, group: &str) -> ClientConfig {
         let mut config = self.consumer.clone();
         config.set("group.id", group);
+        config.remove(INSTANCE);
+        config
+    }
+
+    /// Number `consumer` of `group`: that is part of the identity of a static member, since two of
+    /// one identity would shut each other out, and one that comes back is to be known again.
+    pub fn numbered_member(&self, group: &str, consumer: u16) -> ClientConfig {
+        let mut config = self.member(group);
+        if let Some(instance) = self.consumer.get(INSTANCE) {
+            config.set(INSTANCE, format!("{instance}-{consumer}"));
+        }
         config
     }
 
@@ -81,6 +127,27 @@ impl ClientSettings {
     pub fn reader(&self, group: &str) -> ClientConfig {
         let mut config = self.member(group);
         config.set("enable.auto.commit", "false").set("enable.partition.eof", "true");
+        config
+    }
+
+    /// A producer with transactions; `id` tells it from every other.
+    pub fn transactional(&self, id: &str) -> ClientConfig {
+        let mut config = self.producer.clone();
+        let prefix = self.prefix.as_ref().map(|prefix| format!("{prefix}-")).unwrap_or_default();
+        config.set(TRANSACTIONAL, format!("{prefix}{id}"));
+        config
+    }
+
+    /// How long a transaction may last before the broker ends it.
+    pub fn patience(&self) -> Duration {
+        let ms = read(&self.producer, TRANSACTION_TIMEOUT).parse::<u64>();
+        ms.map_or(Duration::from_nanos(TRANSACTION.nanos()), Duration::from_millis)
+    }
+
+    /// As [`ClientSettings::reader`], of what is not committed too.
+    pub fn reader_of_all(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader(group);
+        config.set(ISOLATION, "read_uncommitted");
         config
     }
 
@@ -179,6 +246,11 @@ fn producer(common: &ClientConfig, cell: &Cell, client: &ClientKeys<'_>) -> Clie
     if patience.is_some() {
         producer.set("statistics.interval.ms", TELL_EVERY_MS);
     }
+    if cell.config.transaction.is_some() {
+        // No message may outlive its transaction.
+        let limit = load.deadline.map_or(TRANSACTION, |deadline| deadline.max(TRANSACTION));
+        producer.set("enable.idempotence", "true").set(TRANSACTION_TIMEOUT, ms(limit));
+    }
     producer
 }
 
@@ -193,11 +265,14 @@ fn consumer(mut common: ClientConfig, cell: &Cell) -> ClientConfig {
     if !cell.config.stock {
         let received = (2 * cell.message.size.0).clamp(100_000_000, i32::MAX as u64);
         common
-            .set("isolation.level", "read_uncommitted")
+            .set(ISOLATION, "read_uncommitted")
             .set("fetch.min.bytes", "1")
             // A full local queue would stall fetching for a second by default.
             .set("fetch.queue.backoff.ms", "5")
             .set("receive.message.max.bytes", received.to_string());
+    }
+    if cell.config.transaction.is_some() {
+        common.set(ISOLATION, "read_committed");
     }
     common
 }
@@ -260,134 +335,4 @@ fn unfit(key: &str, error: KafkaError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::cell;
-    use super::*;
-
-    fn settings(client: &[(&str, &str)]) -> Result<ClientSettings, DriverError> {
-        let mut cell = cell();
-        cell.config.client = client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default())
-    }
-
-    #[test]
-    fn defaults_are_stated_and_overridden_last() {
-        let stock = settings(&[]).unwrap();
-        let effective = stock.effective();
-        assert_eq!(stock.acks, "-1");
-        assert_eq!(effective["producer.acks"], "-1");
-        assert_eq!(effective["producer.linger.ms"], "5");
-        assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "5");
-        assert_eq!(effective["consumer.isolation.level"], "read_uncommitted");
-
-        let tuned =
-            settings(&[("acks", "1"), ("linger.ms", "0"), ("fetch.queue.backoff.ms", "50")])
-                .unwrap();
-        let effective = tuned.effective();
-        assert_eq!(tuned.acks, "1");
-        assert_eq!(effective["producer.linger.ms"], "0");
-        assert_eq!(effective["consumer.fetch.queue.backoff.ms"], "50");
-        assert_eq!(settings(&[("request.required.acks", "0")]).unwrap().acks, "0");
-    }
-
-    #[test]
-    fn as_it_comes_the_library_has_its_own_defaults() {
-        let mut cell = cell();
-        cell.config.stock = true;
-        let stock =
-            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap();
-        let effective = stock.effective();
-        for (key, value) in [
-            ("producer.max.in.flight.requests.per.connection", "1000000"),
-            ("producer.batch.num.messages", "10000"),
-            ("producer.message.max.bytes", "1000000"),
-            ("consumer.fetch.queue.backoff.ms", "1000"),
-            ("consumer.isolation.level", "read_committed"),
-            ("consumer.enable.auto.offset.store", "false"),
-        ] {
-            assert_eq!(effective[key], value, "{key}");
-        }
-    }
-
-    #[test]
-    fn a_deadline_is_the_time_of_a_message_unless_the_scenario_says_otherwise() {
-        let with = |client: &[(&str, &str)]| {
-            let mut cell = cell();
-            cell.load.deadline = Some(Span::from_secs(30));
-            cell.config.client =
-                client.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Access::default()).unwrap()
-        };
-        let stock = settings(&[]).unwrap();
-        assert_eq!(
-            (stock.patient, stock.effective()["producer.message.timeout.ms"].as_str()),
-            (false, "300000")
-        );
-        let patient = with(&[]);
-        assert_eq!(
-            (patient.patient, patient.effective()["producer.message.timeout.ms"].as_str()),
-            (true, "30000")
-        );
-        for (settings, silence) in [(&stock, "60000"), (&patient, "10000")] {
-            let effective = settings.effective();
-            for side in ["producer", "consumer"] {
-                assert_eq!(effective[&format!("{side}.socket.timeout.ms")], silence);
-                assert_eq!(effective[&format!("{side}.reconnect.backoff.ms")], "10");
-                assert_eq!(effective[&format!("{side}.reconnect.backoff.max.ms")], "40");
-            }
-        }
-        let idempotent =
-            |settings: &ClientSettings| read(&settings.producer, "enable.idempotence") == "true";
-        assert!(!idempotent(&patient) && idempotent(&with(&[("enable.idempotence", "true")])));
-        for key in ["message.timeout.ms", "delivery.timeout.ms"] {
-            assert_eq!(
-                with(&[(key, "7000")]).effective()["producer.message.timeout.ms"],
-                "7000",
-                "{key}"
-            );
-        }
-    }
-
-    /// What is set under both names is decided by the order of a hash map:
-    /// often enough to see each.
-    #[test]
-    fn a_setting_counts_under_either_name() {
-        for (key, alias) in [
-            ("acks", "request.required.acks"),
-            ("message.timeout.ms", "delivery.timeout.ms"),
-            ("max.in.flight.requests.per.connection", "max.in.flight"),
-        ] {
-            for name in [key, alias].repeat(20) {
-                let effective = settings(&[(name, "1")]).unwrap().effective();
-                assert_eq!(effective[&format!("producer.{key}")], "1", "{name}");
-            }
-            let error = settings(&[(key, "1"), (alias, "1")]).err().unwrap().to_string();
-            assert!(
-                error.contains(&format!("`{alias}`")) && error.contains(&format!("`{key}`")),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn unknown_unfit_and_reserved_keys_are_named() {
-        for (key, value, words) in [
-            ("linger.mss", "5", "linger.mss"),
-            ("acks", "many", "acks"),
-            ("group.id", "mine", "brokerbench sets this"),
-        ] {
-            let error =
-                settings(&[(key, value)]).err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.contains(words) && error.contains(key), "{key}: {error}");
-        }
-    }
-
-    #[test]
-    fn no_secret_is_shown() {
-        let effective = settings(&[("sasl.password", "hunter2"), ("ssl.key.password", "hunter2")])
-            .unwrap()
-            .effective();
-        assert_eq!(effective["producer.sasl.password"], "***");
-        assert!(!format!("{effective:?}").contains("hunter2"));
-    }
-}
+mod tests;

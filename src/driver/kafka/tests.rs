@@ -1,5 +1,7 @@
 //! The driver against librdkafka's mock cluster: real clients, real TCP, no broker.
 
+mod transactions;
+
 use super::driver::MOCK;
 use super::{open, reflector};
 use crate::access::Access;
@@ -76,9 +78,7 @@ fn a_probe_gives_a_silent_broker_up() {
 fn a_probe_is_answered() {
     let bench = bench("probe", &cell());
     let mut probe = bench.driver.probe_publisher(Duration::from_secs(5)).unwrap();
-    probe
-        .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: b"from nobody" })
-        .unwrap();
+    probe.submit(Outgoing { slot: 0, payload: b"from nobody", ..Outgoing::default() }).unwrap();
     let mut completions = Vec::new();
     probe.wait(after(bench.clock, 10), &mut completions).unwrap();
     assert_eq!(completions.first().map(|end| end.outcome), Some(Outcome::Acked));
@@ -98,6 +98,7 @@ fn publish(bench: &Bench, cell: &Cell, count: u64) -> Vec<Completion> {
                 connection: (sent % u64::from(cell.load.connections)) as u16,
                 partition: (sent % u64::from(cell.config.partitions())) as u16,
                 payload: &sent.to_be_bytes(),
+                ..Outgoing::default()
             };
             match publisher.submit(message).unwrap() {
                 Submitted::Taken => sent += 1,
@@ -159,6 +160,24 @@ fn everything_published_is_acked_delivered_to_each_subscription_and_audited() {
 }
 
 #[test]
+fn several_topics_are_one_row_of_partitions_each_in_order() {
+    let mut cell = cell();
+    cell.config.topics = 3;
+    let bench = bench("t-topics", &cell);
+    let mut subscriber = bench.driver.subscriber(0, 0).unwrap();
+    assert_eq!(publish(&bench, &cell, 6000).len(), 6000);
+    whole_and_in_order(&receive(&bench, &mut subscriber, 6000), 6000, 6);
+    subscriber.close().unwrap();
+    let mut audited = Vec::new();
+    let mut sink = |payload: &[u8]| audited.push(u64::from_be_bytes(payload.try_into().unwrap()));
+    bench.driver.audit(after(bench.clock, 20), &mut sink).unwrap();
+    whole_and_in_order(&audited, 6000, 6);
+    let place = |key: &[u8]| bench.driver.partition_of(key, 6);
+    let places: BTreeSet<u16> = (0..200u32).map(|key| place(&key.to_be_bytes())).collect();
+    assert_eq!(places, (0..6).collect());
+}
+
+#[test]
 fn connections_are_spread_and_no_slot_is_lost() {
     let mut cell = cell();
     cell.load.connections = 3;
@@ -216,7 +235,7 @@ fn waiting_ends_in_time_and_a_single_ack_ends_it_early() {
     publisher.wait(until, &mut completions).unwrap();
     assert!(completions.is_empty() && bench.clock.now_ns() >= until);
 
-    publisher.submit(Outgoing { slot: 7, connection: 0, partition: 0, payload: b"one" }).unwrap();
+    publisher.submit(Outgoing { slot: 7, payload: b"one", ..Outgoing::default() }).unwrap();
     let until = after(bench.clock, 60);
     publisher.wait(until, &mut completions).unwrap();
     let now = bench.clock.now_ns();
@@ -233,7 +252,7 @@ fn a_message_above_the_limit_fails_and_says_why() {
     let mut publisher = bench.driver.publisher(0).unwrap();
     let mut completions = Vec::new();
     publisher
-        .submit(Outgoing { slot: 3, connection: 0, partition: 1, payload: &[0; 2000] })
+        .submit(Outgoing { slot: 3, partition: 1, payload: &[0; 2000], ..Outgoing::default() })
         .unwrap();
     publisher.wait(after(bench.clock, 20), &mut completions).unwrap();
     assert_eq!((completions[0].slot, completions[0].outcome), (3, Outcome::Failed));
@@ -284,7 +303,7 @@ fn a_dead_broker_does_not_hold_anybody() {
     drop(reflector);
 
     for slot in 0..10 {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"lost" }).unwrap();
+        publisher.submit(Outgoing { slot, payload: b"lost", ..Outgoing::default() }).unwrap();
     }
     let (mut completions, mut received) = (Vec::new(), 0);
     publisher.wait(clock.now_ns() + 300_000_000, &mut completions).unwrap();
@@ -320,7 +339,7 @@ fn an_outage_ends_messages_at_their_deadline_and_nobody_else() {
         for number in range.clone() {
             let (slot, partition) = (number as u32, (number % 2) as u16);
             let message =
-                Outgoing { slot, connection: 0, partition, payload: &number.to_be_bytes() };
+                Outgoing { slot, partition, payload: &number.to_be_bytes(), ..Outgoing::default() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         let (mut all, limit) = (Vec::new(), after(clock, 60));

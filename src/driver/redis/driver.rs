@@ -5,6 +5,7 @@ use super::capability::cluster::RedisCluster;
 use super::capability::{cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
+use super::load::command::PublishCommand;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
 use super::load::crowd::RedisCrowd;
@@ -94,19 +95,13 @@ pub struct RedisDriver {
 impl RedisDriver {
     /// The publishing command of each stream, up to its last argument, the payload.
     pub(super) fn publishing(&self) -> Vec<Cmd> {
-        self.keys.iter().map(|key| self.primitive.publish(key, self.cell.config.maxlen)).collect()
+        self.keys.iter().map(|key| self.primitive.publish(key, &self.cell)).collect()
     }
 
     /// The same, encoded.
-    pub(super) fn commands(&self) -> Vec<Vec<u8>> {
-        const EMPTY: &[u8] = b"$0\r\n\r\n";
-        // The number of arguments counts the payload: encoded is one that is empty, and cut off
-        // again.
-        let encode = |mut command: Cmd| {
-            let mut bytes = command.arg("").get_packed_command();
-            bytes.truncate(bytes.len() - EMPTY.len());
-            bytes
-        };
+    pub(super) fn commands(&self) -> Vec<PublishCommand> {
+        let apart = self.primitive.has_fields() && self.cell.message.lines.is_some();
+        let encode = |command: Cmd| PublishCommand::of(command, apart);
         self.publishing().into_iter().map(encode).collect()
     }
 
@@ -198,9 +193,9 @@ impl RedisDriver {
         for partition in 0..self.keys.len() as u16 {
             publisher.submit(Outgoing {
                 slot: partition.into(),
-                connection: 0,
                 partition,
                 payload: b"brokerbench probe",
+                ..Outgoing::default()
             })?;
         }
         publisher.flush()?;
@@ -312,7 +307,7 @@ impl Driver for RedisDriver {
                 .cannot("be asked by a second client", "the first one has no limits of its own"));
         }
         let (reading, command) =
-            (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
+            (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0).into_head());
         let (server, clock) = (self.primary.find()?, self.target.clock);
         Ok(Box::new(large::RedisLarge::connect(&server, clock, reading, command)?))
     }

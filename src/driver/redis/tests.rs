@@ -52,7 +52,13 @@ fn publish(cell: &Cell, publisher: &mut dyn Publisher, clock: &Clock, messages: 
             let mut payload = [b'.'; 100];
             payload[..4].copy_from_slice(&next.to_le_bytes());
             match publisher
-                .submit(Outgoing { slot, connection, partition, payload: &payload })
+                .submit(Outgoing {
+                    slot,
+                    connection,
+                    partition,
+                    payload: &payload,
+                    ..Outgoing::default()
+                })
                 .unwrap()
             {
                 Submitted::Taken => next += 1,
@@ -256,12 +262,7 @@ fn error_replies_fail_their_message_and_are_counted() {
     let mut publisher = driver.publisher(0).unwrap();
     for slot in 0..3 {
         publisher
-            .submit(Outgoing {
-                slot,
-                connection: 0,
-                partition: 0,
-                payload: b"a payload of some length",
-            })
+            .submit(Outgoing { slot, payload: b"a payload of some length", ..Outgoing::default() })
             .unwrap();
     }
     publisher.flush().unwrap();
@@ -316,7 +317,7 @@ fn a_message_is_acknowledged_with_its_copies_and_in_doubt_without() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut turn = |payloads: &[&[u8]]| {
         for (slot, payload) in (0..).zip(payloads) {
-            let message = Outgoing { slot, connection: 0, partition: 0, payload };
+            let message = Outgoing { slot, payload, ..Outgoing::default() };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
         }
         publisher.flush().unwrap();
@@ -366,7 +367,7 @@ fn without_replies_an_unwritten_message_is_not_done_and_a_lost_connection_shows(
     let socket = server.join().unwrap();
     let (payload, mut completions) = (vec![0; 4 << 20], vec![]);
     let mut submit = |slot| {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: &payload }).unwrap()
+        publisher.submit(Outgoing { slot, payload: &payload, ..Outgoing::default() }).unwrap()
     };
     assert!((0..8).all(|slot| submit(slot) == Submitted::Taken) || submit(8) == Submitted::Full);
     publisher.flush().unwrap();
@@ -398,7 +399,7 @@ fn a_socket_that_takes_nothing_is_back_pressure() {
     let payload = vec![0; 256 * 1024];
     let full = (0..1000).find(|slot| {
         let taken = publisher
-            .submit(Outgoing { slot: *slot, connection: 0, partition: 0, payload: &payload })
+            .submit(Outgoing { slot: *slot, payload: &payload, ..Outgoing::default() })
             .unwrap();
         publisher.flush().unwrap();
         taken == Submitted::Full
@@ -429,7 +430,7 @@ fn a_probe_gives_a_silent_server_up_and_is_answered_by_any_other() {
         let driver = open(&cell, target).unwrap();
         let mut probe = driver.probe_publisher(Duration::from_secs(2)).unwrap();
         probe
-            .submit(Outgoing { slot: 0, connection: 0, partition: 0, payload: &0u32.to_le_bytes() })
+            .submit(Outgoing { slot: 0, payload: &0u32.to_le_bytes(), ..Outgoing::default() })
             .unwrap();
         probe.flush().unwrap();
         let mut completions = vec![];

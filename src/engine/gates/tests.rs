@@ -14,6 +14,7 @@ fn evidence() -> Evidence {
         },
         sent_by_counter: 100,
         window_planned: 100,
+        window_aborted: 0,
         acked_in_time: 100,
         subscriptions: 1,
         backlog: (0, 0),
@@ -32,6 +33,7 @@ fn evidence() -> Evidence {
         cut_off: BTreeMap::new(),
         toll: BTreeMap::new(),
         faults: false,
+        staged: false,
     }
 }
 
@@ -63,6 +65,16 @@ fn steadiness_is_seen_in_the_window_and_before_it_or_cannot_be_told() {
     let words = "medians of the warm-up's end 300, of the window's halves 500 and 500 µs";
     assert_eq!(steady(&fell), (Some(false), words.into()));
     assert_eq!(judge(&fell).1, CellOutcome::Unsteady);
+}
+
+#[test]
+fn a_rate_that_changes_is_not_held_to_be_steady() {
+    let mut seconds = evidence().seconds;
+    seconds[3].p50_ns *= 9;
+    seconds[2].p50_ns *= 9;
+    let drifts = Evidence { seconds, ..evidence() };
+    assert_eq!(judge(&drifts).1, CellOutcome::Unsteady);
+    assert_eq!(judge(&Evidence { staged: true, ..drifts }).1, CellOutcome::Ok);
 }
 
 #[test]
@@ -193,3 +205,17 @@ fn the_brokers_faults_are_results() {
         (vec!["nothing-lost-or-disordered".to_owned()], CellOutcome::Violated)
     );
 }
+
+#[test]
+fn what_was_aborted_on_purpose_is_no_overload_and_may_not_arrive() {
+    let counted = Counted { acked: 90, aborted: 10, delivered: 90, ..evidence().counted };
+    let aborting = Evidence { counted, window_aborted: 10, acked_in_time: 90, ..evidence() };
+    assert_eq!(failed(&aborting), (vec![], CellOutcome::Ok));
+    let late = Evidence { acked_in_time: 80, ..aborting };
+    assert_eq!(failed(&late), (vec!["rate-reached".to_owned()], CellOutcome::Overloaded));
+    let counted = Counted { aborted_read: 1, ..late.counted };
+    let (_, outcome, because) = judge(&Evidence { counted, acked_in_time: 90, ..late });
+    assert_eq!(outcome, CellOutcome::Violated);
+    assert!(because[0].contains("aborted_read 1"), "{because:?}");
+}
+

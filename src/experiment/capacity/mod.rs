@@ -207,6 +207,7 @@ mod tests {
         let interval = Interval {
             metric: Latency::EndToEnd,
             warm_up: false,
+            stage: 0,
             start_ns: 0,
             length_ns: 1_000_000_000,
             histogram,

@@ -17,5 +17,6 @@ pub mod run;
 pub mod series;
 pub mod setting;
 pub mod spectrum;
+pub mod stages;
 pub mod sweep;
 pub mod tail;

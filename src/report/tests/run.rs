@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::model::metric;
-use crate::result::testing::{SYSTEMS, capacity_cell, latency_run, manifest, throughput_run};
-use crate::result::{Observation, summarize};
+use crate::result::testing::{SYSTEMS, capacity_cell, cell, latency_run, manifest, throughput_run};
+use crate::result::{Observation, StageRecord, StageSummary, summarize};
 
 #[test]
 fn a_run_is_rendered_from_raw_data_alone_and_twice_alike() {
@@ -42,6 +42,65 @@ fn a_closed_loop_run_has_throughput_and_no_latency() {
     );
     assert!(!files.keys().any(|file| file.starts_with("charts/spectrum")));
     keep(folder.path(), "throughput");
+}
+
+/// A window of two stages of five seconds: the first carried, the second taking much longer.
+fn staged_run(results: &Path) -> RunFolder {
+    const SECOND: u64 = 1_000_000_000;
+    let folder = RunFolder::create(results, "stages").unwrap();
+    folder.write_manifest(&manifest(&folder, "stages", 1)).unwrap();
+    for label in ["kafka", "redis-streams"] {
+        let mut output = cell(label, "base", 1);
+        for interval in output.intervals.iter_mut().filter(|one| !one.warm_up) {
+            interval.stage = if interval.start_ns < 9 * SECOND { 1 } else { 2 };
+            if interval.stage == 2 && label == "kafka" {
+                interval.histogram.reset();
+                interval.histogram.record_n(20 * SECOND / 1000, 50_000).unwrap();
+            }
+        }
+        let stage = |from_s: u64, rate: u64| StageRecord {
+            from_per_s: rate as f64,
+            to_per_s: rate as f64,
+            start_ns: from_s * SECOND,
+            end_ns: (from_s + 5) * SECOND,
+            planned: 5 * rate,
+            censored: Default::default(),
+        };
+        output.record.stages = vec![stage(4, 1000), stage(9, 10_000)];
+        for row in &mut output.windows {
+            let rate = if row.start_ns < 9 * SECOND { 1000 } else { 10_000 };
+            (row.acked_messages, row.consumed_messages) = (rate, rate);
+        }
+        folder.write_cell(&output).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn stages_have_latencies_of_their_own_and_the_knee_is_told_and_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = staged_run(dir.path());
+    let summary = report(&folder).unwrap();
+    let kafka = &summary.cells[0];
+    let [first, second] = &kafka.stages[..] else { panic!("{:?}", kafka.stages) };
+    assert_eq!((first.rates.offered_per_s, first.rates.goodput_per_s), (Some(1e3), Some(1e3)));
+    assert!(first.carried && first.within_knee && second.carried && !second.within_knee);
+    let p99 = |stage: &StageSummary| stage.latency.end_to_end.as_ref().unwrap().p99_ns.unwrap();
+    assert!(p99(second).abs_diff(20_000_000) < 100_000 && p99(first) < 5_000_000);
+    assert_eq!(first.latency.service, None, "of what is never sent nobody knows it");
+    assert_eq!(kafka.knee_per_s, Some(1e3));
+    let all = first.latency.end_to_end.as_ref().unwrap().count + 50_000;
+    assert_eq!(kafka.latency.end_to_end.as_ref().unwrap().count, all, "the window is all of them");
+    let chart = String::from_utf8(snapshot(folder.path())["charts/knee.svg"].clone()).unwrap();
+    assert!(chart.contains("kafka at 1k/s, redis-streams beyond 10k/s"), "{chart}");
+    let lines = stage_lines(&summary, false);
+    assert_eq!(lines[0], "knee     kafka at 1k/s");
+    let each = stage_lines(&summary, true);
+    assert!(each[2].starts_with("  10k/s: goodput 10.0k/s, p50 20.0 ms, p99 20.0 ms"), "{each:?}");
+    assert!(each[2].ends_with(", beyond the knee"), "{each:?}");
+    let none = latency_run(dir.path());
+    report(&none).unwrap();
+    assert!(!snapshot(none.path()).contains_key("charts/knee.svg"));
 }
 
 /// A run of the size ladder and one of a matrix of consumers, small and known.

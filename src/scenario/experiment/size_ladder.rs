@@ -61,7 +61,9 @@ impl ExperimentKeys for SizeLadder {
     /// Refuses what cannot be climbed.
     fn checked(self) -> Result<Self, Problem> {
         let sizes = !self.sizes.is_empty() && self.sizes.iter().all(|size| size.0 > 0);
-        let payloads = !self.payloads.is_empty() && !self.payloads.contains(&PayloadKind::Mixed);
+        let other = [PayloadKind::Mixed, PayloadKind::File];
+        let payloads =
+            !self.payloads.is_empty() && !self.payloads.iter().any(|kind| other.contains(kind));
         let known = |codec: &Codec| !matches!(codec, Codec::Snappy | Codec::Gzip);
         let codecs = !self.codecs.is_empty() && self.codecs.iter().all(known);
         let deadline = self.deadline.nanos() > 0;

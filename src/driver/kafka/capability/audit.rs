@@ -58,6 +58,9 @@ pub fn read(
     let handle = clients.reader(&format!("{name}-audit"))?;
     let consumer = handle.consumer();
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
+    if clients.settings.transactions {
+        await_transactions(consumer, source, &lost_to_all, deadline_ns)?;
+    }
 
     let readable: Vec<u16> =
         (0..partitions).filter(|partition| !lost_to_all.contains(partition)).collect();
@@ -94,7 +97,7 @@ pub fn read(
     assign(&handle, topic, &begin).map_err(|error| refused("audit", error))?;
 
     read_to(&mut ends, &handle, source, deadline_ns, late, sink)?;
-    let words = |partition| format!("partition {partition} has no leader");
+    let words = |partition| format!("partition {partition} of {topic} has no leader");
     Ok(Audit::Retains { trimmed, unreadable: lost_to_all.into_iter().map(words).collect() })
 }
 
@@ -108,7 +111,7 @@ fn read_to(
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<(), DriverError> {
     let Clients { settings, log, clock, .. } = source.clients;
-    let mut reader = Reader::new(Arc::clone(handle), BATCH);
+    let mut reader = Reader::new(Arc::clone(handle), BATCH, settings.headers.envelope);
     let mut left = ends.iter().flatten().count();
     while left > 0 {
         if clock.now_ns() >= deadline_ns {
@@ -141,6 +144,35 @@ fn read_to(
         });
         if let Some(code) = error {
             return Err(refused("audit", log.explain(code)));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no transaction is open; those that nobody ends any more are ended by the broker.
+/// What lies behind an open one is hidden from whoever reads what is committed, and would pass for
+/// lost.
+fn await_transactions(
+    consumer: &BaseConsumer<KafkaContext>,
+    source: &AuditSource<'_>,
+    lost_to_all: &[u16],
+    deadline_ns: u64,
+) -> Result<(), DriverError> {
+    let AuditSource { clients, name, topic, partitions, .. } = *source;
+    let of_all = clients.consumer(&clients.settings.reader_of_all(&format!("{name}-audit")))?;
+    let led = (0..partitions).filter(|partition| !lost_to_all.contains(partition));
+    for partition in led {
+        let end = |consumer: &BaseConsumer<KafkaContext>| {
+            let marks = consumer.fetch_watermarks(topic, partition.into(), ANSWER);
+            marks.map(|(_, high)| high)
+        };
+        let committed = || Some(end(consumer).ok()? >= end(of_all.consumer()).ok()?);
+        while committed() != Some(true) {
+            if clients.clock.until(deadline_ns).is_zero() {
+                let cause = "a transaction is still open";
+                return Err(refused(format!("read partition {partition} of {topic}"), cause));
+            }
+            std::thread::sleep(PAUSE);
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use super::large_socket::SocketLarge;
 use crate::driver::kafka::clients::{Clients, assign};
 use crate::driver::kafka::load::ffi::{ConsumerHandle, Reader};
 use crate::driver::kafka::load::publisher::KafkaPublisher;
+use crate::driver::kafka::topics::Topics;
 use crate::driver::{
     DriverError, LargeMessages, LargeRefusal, Outcome, Outgoing, PayloadComparison, Publisher,
     Submitted, Times, Trip, Who, codec,
@@ -56,8 +57,8 @@ impl KafkaLarge {
             clients: clients.clone(),
             topic: topic.to_owned(),
             codec,
-            publisher: KafkaPublisher::connect(clients, topic, 1)?,
-            reader: Reader::new(Arc::clone(&consumer_handle), 1),
+            publisher: KafkaPublisher::connect(clients, &Topics::one(topic), 1)?,
+            reader: Reader::new(Arc::clone(&consumer_handle), 1, false),
             consumer_handle,
             next: None,
             waiting: false,
@@ -116,8 +117,7 @@ impl KafkaLarge {
 
     /// Returns once the message is acknowledged.
     fn send(&mut self, payload: &[u8], deadline_ns: u64) -> Result<(), LargeRefusal> {
-        let submitted =
-            self.publisher.submit(Outgoing { slot: 0, connection: 0, partition: 0, payload });
+        let submitted = self.publisher.submit(Outgoing { slot: 0, payload, ..Outgoing::default() });
         let checked = match submitted.map_err(|error| LargeRefusal::by(&error))? {
             Submitted::Full => Some("QueueFull".to_owned()),
             // Nothing failed before: after a failure there is another client.

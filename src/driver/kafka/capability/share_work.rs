@@ -50,7 +50,7 @@ impl WorkQueue for ShareWork<'_> {
         let batch = cell.config.consume.batch;
         Ok(Box::new(ShareWorker {
             member: ShareMember::join(clients, &target.name, group, batch, &settings)?,
-            letters: Reader::new(letters, LETTERS),
+            letters: Reader::new(letters, LETTERS, false),
             pause: terms.pause,
             tries: terms.tries,
             timer: AcknowledgeTimer::new(terms.acknowledge),

@@ -15,6 +15,7 @@ use crate::driver::kafka::driver::KafkaDriver;
 use crate::driver::kafka::load::ffi::Record;
 use crate::driver::kafka::load::publisher::KafkaPublisher;
 use crate::driver::kafka::load::subscriber::{GroupMember, HOUSEKEEPING};
+use crate::driver::kafka::topics::Topics;
 use crate::driver::work::{
     AcknowledgeTimer, Responsibilities, RetryQueue, WorkEvent, WorkQueue, WorkTerms, Worker,
 };
@@ -85,14 +86,14 @@ impl<'a> KafkaWork<'a> {
 }
 
 impl WorkQueue for KafkaWork<'_> {
-    fn worker(&self, _: u16) -> Result<Box<dyn Worker>, DriverError> {
+    fn worker(&self, number: u16) -> Result<Box<dyn Worker>, DriverError> {
         let WorkPlace { driver, dead, group, terms, .. } = &self.0;
         let KafkaDriver { cell, target, clients, .. } = driver;
-        let member =
-            GroupMember::join(clients, &target.name, group, cell.config.consume.batch, JOIN)?;
+        let (topics, batch) = (Topics::one(&target.name), cell.config.consume.batch);
+        let member = GroupMember::join(clients, &topics, (group, number), batch, JOIN)?;
         Ok(Box::new(KafkaWorker {
             member,
-            letters: KafkaPublisher::connect(clients, dead, 1)?,
+            letters: KafkaPublisher::connect(clients, &Topics::one(dead), 1)?,
             dead_lettering: HashMap::new(),
             slots: 0,
             to_dead_letter: VecDeque::new(),
@@ -175,7 +176,7 @@ impl KafkaWorker {
                 self.to_dead_letter.pop_front();
                 continue;
             };
-            let message = Outgoing { slot: self.slots, connection: 0, partition: 0, payload };
+            let message = Outgoing { slot: self.slots, payload, ..Outgoing::default() };
             if self.letters.submit(message)? == Submitted::Full {
                 break;
             }

@@ -4,6 +4,9 @@
 pub mod client_log;
 pub mod ffi;
 pub mod publisher;
+mod retries;
 pub mod share;
 pub mod subscriber;
 pub mod throttle;
+mod transactions;
+pub mod waker;

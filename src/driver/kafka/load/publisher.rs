@@ -1,7 +1,7 @@
 //! Kafka's producer side: hands messages to librdkafka and takes its delivery reports,
 //! on one thread.
 //!
-//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::ffi::Waker)
+//! The pacing thread serves the reports itself: librdkafka rings a [`Waker`](super::waker::Waker)
 //! when the first report of a batch is there, which ends a sleep in [`Publisher::wait`] and
 //! otherwise costs one flag. A second thread for polling would take a core from the broker and pass
 //! every report through one more queue. `acked` is read when the library yields a batch of reports,
@@ -11,76 +11,144 @@
 //! [`effective`](crate::driver::kafka::settings::ClientSettings::effective) shows: under
 //! `load.deadline` until `message.timeout.ms`, and then it tells once a second how often it has.
 
-use super::ffi::{ProducerHandle, Report};
+use super::ffi::{ProducerHandle, Report, Sent};
+use super::retries::add_retries;
+use super::transactions::{Patience, Transactions};
 use crate::driver::kafka::clients::{Clients, refused};
 use crate::driver::kafka::settings::read;
+use crate::driver::kafka::topics::Topics;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
+use crate::payload::FULL;
+use crate::scenario::Transaction;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
-use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How long a new producer may take to learn who leads the topic's partitions.
 const CONNECT: Duration = Duration::from_secs(30);
 /// A recovery probe looks this often whether anybody listens;
 /// the load's clients wait longer each time.
 const KNOCK_MS: &str = "100";
+/// How long the end of what is open is waited for by a publisher that goes.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// A client of its own, with its own sockets.
+struct Connection {
+    handle: ProducerHandle,
+    /// What it told last of itself, as JSON: read when somebody asks, not on the pacing thread.
+    statistics: String,
+    /// `None` where messages stand for themselves.
+    transactions: Option<Transactions>,
+}
 
 pub struct KafkaPublisher {
-    /// One per connection: each is a client of its own, with its own sockets. What it last
-    /// statistics of itself, as JSON, is read when somebody asks, not on the pacing thread.
-    handles: Vec<(ProducerHandle, String)>,
+    connections: Vec<Connection>,
     /// Messages that ended inside `submit`, to be reported by the next `wait`.
     ended: Vec<Completion>,
     failures: BTreeMap<String, u64>,
     /// Errors of the clients as a whole: connections lost, brokers that refuse.
     troubles: BTreeMap<String, u64>,
     idempotent: bool,
+    /// Told to whoever ends transactions, when this one goes.
+    gone: Arc<AtomicBool>,
     clients: Clients,
 }
 
 impl KafkaPublisher {
-    pub fn connect(clients: &Clients, topic: &str, connections: u16) -> Result<Self, DriverError> {
-        Self::connect_within(CONNECT, clients, &clients.settings.producer, topic, connections)
+    pub fn connect(
+        clients: &Clients,
+        topics: &Topics,
+        connections: u16,
+    ) -> Result<Self, DriverError> {
+        Self::connect_within(CONNECT, clients, &clients.settings.producer, topics, connections)
+    }
+
+    /// Sends in transactions, as number `producer` of the cell: each connection under an id of its
+    /// own, which nobody else in this cluster has.
+    pub fn transactional(
+        clients: &Clients,
+        topics: &Topics,
+        (producer, connections): (u16, u16),
+        plan: Transaction,
+    ) -> Result<Self, DriverError> {
+        let mut publisher = Self::of(clients);
+        let name = topics.names().first().map_or("", String::as_str);
+        for connection in 0..connections.max(1) {
+            let config = clients.settings.transactional(&format!("{name}-{producer}-{connection}"));
+            let handle = clients.producer(&config, topics, CONNECT)?;
+            let (limit, stop) = (clients.settings.patience(), Arc::clone(&publisher.gone));
+            let patience = Patience { limit, stop };
+            let transactions = Some(Transactions::start(&handle, plan, clients, patience)?);
+            let connection = Connection { handle, statistics: String::new(), transactions };
+            publisher.connections.push(connection);
+        }
+        Ok(publisher)
+    }
+
+    fn of(clients: &Clients) -> Self {
+        Self {
+            connections: Vec::new(),
+            ended: Vec::new(),
+            failures: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            idempotent: read(&clients.settings.producer, "enable.idempotence") == "true",
+            gone: Arc::default(),
+            clients: clients.clone(),
+        }
     }
 
     /// One connection that is there within `limit`, or not at all.
     pub fn probe_publisher(
         limit: Duration,
         clients: &Clients,
-        topic: &str,
+        topics: &Topics,
     ) -> Result<Self, DriverError> {
         let mut config = clients.settings.producer.clone();
         config.set("reconnect.backoff.ms", KNOCK_MS).set("reconnect.backoff.max.ms", KNOCK_MS);
-        Self::connect_within(limit, clients, &config, topic, 1)
+        Self::connect_within(limit, clients, &config, topics, 1)
     }
 
     fn connect_within(
         limit: Duration,
         clients: &Clients,
         config: &ClientConfig,
-        topic: &str,
+        topics: &Topics,
         connections: u16,
     ) -> Result<Self, DriverError> {
-        let handle = |_| Ok((clients.producer(config, topic, limit)?, String::new()));
-        Ok(Self {
-            handles: (0..connections.max(1)).map(handle).collect::<Result<_, DriverError>>()?,
-            ended: Vec::new(),
-            failures: BTreeMap::new(),
-            troubles: BTreeMap::new(),
-            idempotent: read(&clients.settings.producer, "enable.idempotence") == "true",
-            clients: clients.clone(),
-        })
+        let mut publisher = Self::of(clients);
+        for _ in 0..connections.max(1) {
+            let handle = clients.producer(config, topics, limit)?;
+            let connection = Connection { handle, statistics: String::new(), transactions: None };
+            publisher.connections.push(connection);
+        }
+        Ok(publisher)
     }
 
     /// Takes every report that is there.
-    fn collect(&mut self, completions: &mut Vec<Completion>) {
-        let Self { handles, ended, failures, troubles, idempotent, clients } = self;
-        completions.append(ended);
-        for (handle, statistics) in handles.iter_mut().filter(|(handle, _)| handle.waker().heard())
-        {
+    fn collect(&mut self, completions: &mut Vec<Completion>) -> Result<(), DriverError> {
+        completions.append(&mut self.ended);
+        self.drain(completions);
+        let Self { connections, failures, clients, .. } = self;
+        connections
+            .iter_mut()
+            .filter_map(|connection| connection.transactions.as_mut())
+            .try_for_each(|transactions| transactions.collect(clients, completions, failures))
+    }
+
+    fn drain(&mut self, completions: &mut Vec<Completion>) {
+        let Self { connections, failures, troubles, idempotent, clients, .. } = self;
+        for Connection { handle, statistics, transactions } in connections {
+            if !handle.waker().heard() {
+                continue;
+            }
             handle.drain(clients.clock, |report| match report {
+                // It ends with its transaction, which fails where any of its messages does.
+                Report::Delivery { error, .. } if transactions.is_some() => {
+                    error.iter().for_each(|(code, _)| clients.log.add(&code.to_string()));
+                }
                 Report::Delivery { slot, at_ns, error } => {
                     let outcome = error.map_or(Outcome::Acked, |(code, perhaps_stored)| {
                         count(failures, code);
@@ -102,14 +170,48 @@ impl KafkaPublisher {
             });
         }
     }
+
+    /// Whether any transaction is open still.
+    fn give_up(&mut self) -> bool {
+        let transactions =
+            self.connections.iter_mut().filter_map(|connection| connection.transactions.as_mut());
+        // Each is asked.
+        transactions.map(Transactions::give_up).filter(|open| *open).count() > 0
+    }
+
+    /// When the transaction that is due first ends.
+    fn due_ns(&self) -> u64 {
+        let all = self.connections.iter().filter_map(|connection| connection.transactions.as_ref());
+        all.map(Transactions::due_ns).min().unwrap_or(u64::MAX)
+    }
 }
 
 impl Publisher for KafkaPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (handle, _) = &self.handles[usize::from(message.connection)];
-        match handle.send(message.partition, message.payload, message.slot) {
-            Ok(()) => Ok(Submitted::Taken),
+        let connection = &mut self.connections[usize::from(message.connection)];
+        let Connection { handle, transactions, .. } = connection;
+        // While one ends, the next cannot begin.
+        if transactions.as_ref().is_some_and(|transactions| !transactions.is_open()) {
+            return Ok(Submitted::Full);
+        }
+        let Outgoing { slot, partition, key, payload, .. } = message;
+        // The envelope stands before a line of the user's own, and goes beside it.
+        let apart =
+            if self.clients.settings.headers.envelope { FULL.min(payload.len()) } else { 0 };
+        let (envelope, payload) = payload.split_at(apart);
+        match handle.send(Sent { slot, partition, key, envelope, payload }) {
+            Ok(()) => {
+                if let Some(transactions) = transactions {
+                    transactions.add(slot, self.clients.clock);
+                }
+                Ok(Submitted::Taken)
+            }
             Err(RDKafkaErrorCode::QueueFull) => Ok(Submitted::Full),
+            // The transaction has failed: it ends, and this message goes into the next one.
+            Err(RDKafkaErrorCode::State) if transactions.is_some() => {
+                transactions.iter_mut().for_each(Transactions::end);
+                Ok(Submitted::Full)
+            }
             // A broker that has just come back may not know its topics yet.
             Err(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition)
                 if self.clients.settings.patient =>
@@ -139,7 +241,7 @@ impl Publisher for KafkaPublisher {
         completions: &mut Vec<Completion>,
     ) -> Result<(), DriverError> {
         let before = completions.len();
-        self.collect(completions);
+        self.collect(completions)?;
         while completions.len() == before {
             let left = self.clients.clock.until(until_ns);
             if left.is_zero() {
@@ -147,11 +249,11 @@ impl Publisher for KafkaPublisher {
             }
             // Cheap after the first time; a ring between `collect` and `park` makes `park` return
             // at once.
-            self.handles.iter().for_each(|(handle, _)| handle.waker().listen());
-            self.collect(completions);
+            self.connections.iter().for_each(|connection| connection.handle.waker().listen());
+            self.collect(completions)?;
             if completions.len() == before {
-                std::thread::park_timeout(left);
-                self.collect(completions);
+                std::thread::park_timeout(left.min(self.clients.clock.until(self.due_ns())));
+                self.collect(completions)?;
             }
         }
         Ok(())
@@ -163,46 +265,22 @@ impl Publisher for KafkaPublisher {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         let mut retries = self.troubles.clone();
-        self.handles.iter().for_each(|(_, statistics)| add_retries(statistics, &mut retries));
+        for connection in &self.connections {
+            add_retries(&connection.statistics, &mut retries);
+        }
         retries
     }
 }
 
-/// Adds up what one client statistics last of its brokers and partitions. Only these numbers are
-/// read: that another one cannot be, as happens with those of a broker that was away, must not hide
-/// them. Counters of a broker that left the cluster and came back begin anew, so these are at least
-/// so many.
-fn add_retries(statistics: &str, retries: &mut BTreeMap<String, u64>) {
-    if statistics.is_empty() {
-        return;
-    }
-    let mut add = |what: &str, count: u64| {
-        if count > 0 {
-            *retries.entry(what.to_owned()).or_default() += count;
+impl Drop for KafkaPublisher {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + LEAVE;
+        while self.give_up() && Instant::now() < deadline {
+            self.drain(&mut Vec::new());
+            std::thread::sleep(Duration::from_millis(5));
         }
-    };
-    let Ok(statistics) = serde_json::from_str::<Value>(statistics) else {
-        add("statistics of the client that could not be read", 1);
-        return;
-    };
-    let number = |of: &Value, field: &str| of[field].as_u64().unwrap_or(0);
-    for broker in members(&statistics["brokers"]) {
-        add("requests sent again", number(broker, "txretries"));
-        add("requests without an answer in time", number(broker, "req_timeouts"));
+        self.gone.store(true, Ordering::Relaxed);
     }
-    // A batch that is refused goes back to its partition's queue,
-    // which no counter of requests shows.
-    for partition in members(&statistics["topics"]).flat_map(|topic| members(&topic["partitions"]))
-    {
-        add(
-            "messages sent again",
-            number(partition, "txmsgs").saturating_sub(number(partition, "msgs")),
-        );
-    }
-}
-
-fn members(object: &Value) -> impl Iterator<Item = &Value> {
-    object.as_object().into_iter().flat_map(|members| members.values())
 }
 
 fn count(failures: &mut BTreeMap<String, u64>, code: RDKafkaErrorCode) {
@@ -250,30 +328,6 @@ fn is_definite(code: RDKafkaErrorCode) -> bool {
 mod tests {
     use super::*;
     use RDKafkaErrorCode as Code;
-
-    #[test]
-    fn what_the_brokers_cost_in_retries_is_added_up() {
-        let mut retries = BTreeMap::new();
-        for statistics in [
-            r#"{"brokers": {"a": {"txretries": 2, "odd": -1e99}, "b": {"txretries": 3}}}"#,
-            r#"{"brokers": {"a": {"req_timeouts": 4, "txretries": 0}}}"#,
-            concat!(
-                r#"{"topics": {"t": {"partitions": "#,
-                r#"{"0": {"msgs": 5, "txmsgs": 7}, "1": {"msgs": 5, "txmsgs": 4}}}}}"#
-            ),
-            "",
-            "{",
-        ] {
-            add_retries(statistics, &mut retries);
-        }
-        let expected = [
-            ("requests sent again", 5),
-            ("requests without an answer in time", 4),
-            ("messages sent again", 2),
-            ("statistics of the client that could not be read", 1),
-        ];
-        assert_eq!(retries, expected.map(|(what, count)| (what.to_owned(), count)).into());
-    }
 
     #[test]
     fn a_failure_is_what_is_certainly_not_stored() {

@@ -9,8 +9,9 @@ use super::client_log::KafkaContext;
 use super::ffi::{ConsumerHandle, Reader, Record};
 use crate::clock::Clock;
 use crate::driver::capability::{Requests, WatchedSubscriber};
-use crate::driver::kafka::clients::{Clients, offsets, refused, serve, timed_out};
+use crate::driver::kafka::clients::{Clients, refused, serve, timed_out};
 use crate::driver::kafka::settings::ClientSettings;
+use crate::driver::kafka::topics::Topics;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
@@ -37,27 +38,28 @@ pub struct GroupMember {
     reader: Reader,
     /// Next offset of each partition, as far as records were handed out; -1 where none.
     positions: Vec<i64>,
-    topic: String,
+    topics: Topics,
     /// When the main queue is due again.
     pub due_ns: u64,
     pub clock: Clock,
 }
 
 impl GroupMember {
-    /// Joins `group` and returns when the group has given the new member its share of the topic,
-    /// which may be nothing when there are more members than partitions.
+    /// Joins a group as one of its consumers and returns when the group has given the new member
+    /// its share of the topics, which may be nothing when there are more members than partitions.
     pub fn join(
         clients: &Clients,
-        topic: &str,
-        group: &str,
+        topics: &Topics,
+        (group, consumer): (&str, u16),
         batch: u32,
         limit: Duration,
     ) -> Result<Self, DriverError> {
         let Clients { settings, log, members, clock, .. } = clients;
-        let handle = clients.consumer(&settings.member(group))?;
+        let handle = clients.consumer(&settings.numbered_member(group, consumer))?;
         let consumer = handle.consumer();
         consumer.context().handle.get_or_init(|| Arc::downgrade(&handle));
-        consumer.subscribe(&[topic]).map_err(|error| refused("subscribe", error))?;
+        let names: Vec<&str> = topics.names().iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|error| refused("subscribe", error))?;
         members.add(&handle);
 
         let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
@@ -68,14 +70,8 @@ impl GroupMember {
             members.serve()?;
             std::thread::sleep(Duration::from_millis(2));
         }
-        let reader = Reader::new(handle, batch.max(1) as usize);
-        Ok(Self {
-            reader,
-            positions: Vec::new(),
-            topic: topic.to_owned(),
-            due_ns: 0,
-            clock: *clock,
-        })
+        let reader = Reader::new(handle, batch.max(1) as usize, settings.headers.envelope);
+        Ok(Self { reader, positions: Vec::new(), topics: topics.clone(), due_ns: 0, clock: *clock })
     }
 
     pub fn context(&self) -> &KafkaContext {
@@ -96,7 +92,7 @@ impl GroupMember {
     /// Stores for each partition what `safe` makes of its position: librdkafka commits it in its
     /// own time, at the latest when leaving.
     pub fn store(&self, safe: impl Fn(usize, i64) -> i64) {
-        let offsets = offsets(&self.topic, self.safe(safe));
+        let offsets = self.topics.offsets(self.safe(safe));
         if let Err(error) = self.reader.handle().consumer().store_offsets(&offsets) {
             // A partition just taken away: its new owner reads on from the last commit.
             self.context().log.add(&error.to_string());
@@ -106,7 +102,7 @@ impl GroupMember {
     /// Commits for each partition what `safe` makes of its position, without waiting for the
     /// answer. What nobody confirmed comes again after a crash.
     pub fn commit(&self, safe: impl Fn(usize, i64) -> i64) {
-        let offsets = offsets(&self.topic, self.safe(safe));
+        let offsets = self.topics.offsets(self.safe(safe));
         let committed = self.reader.handle().consumer().commit(&offsets, CommitMode::Async);
         if let Err(error) = committed {
             self.context().log.add(&error.to_string());
@@ -114,9 +110,9 @@ impl GroupMember {
     }
 
     /// What `safe` makes of the position of each partition.
-    fn safe(&self, safe: impl Fn(usize, i64) -> i64) -> impl Iterator<Item = (i32, i64)> {
+    fn safe(&self, safe: impl Fn(usize, i64) -> i64) -> impl Iterator<Item = (usize, i64)> {
         let known = self.positions.iter().enumerate().filter(|(_, next)| **next >= 0);
-        known.map(move |(partition, next)| (partition as i32, safe(partition, *next)))
+        known.map(move |(partition, next)| (partition, safe(partition, *next)))
     }
 
     /// Takes at most `most` records; waits for the first until `left_ns` are over, rounded up to
@@ -132,11 +128,13 @@ impl GroupMember {
         mut visit: impl FnMut(Record<'_>),
         mut forgiven: impl FnMut(RDKafkaErrorCode) -> bool,
     ) -> Result<(), DriverError> {
-        let Self { reader, positions, .. } = self;
+        let Self { reader, positions, topics, .. } = self;
         let mut error = None;
         reader.each(|record| match record.error {
             None => {
-                let partition = record.partition as usize;
+                let Some(partition) = topics.number(|| record.topic(), record.partition) else {
+                    return;
+                };
                 if partition >= positions.len() {
                     positions.resize(partition + 1, -1);
                 }
@@ -187,11 +185,11 @@ impl KafkaSubscriber {
     /// See [`GroupMember::join`].
     pub fn join(
         clients: &Clients,
-        topic: &str,
-        group: &str,
+        topics: &Topics,
+        group: (&str, u16),
         batch: u32,
     ) -> Result<Self, DriverError> {
-        let member = Some(GroupMember::join(clients, topic, group, batch, JOIN)?);
+        let member = Some(GroupMember::join(clients, topics, group, batch, JOIN)?);
         let ClientSettings { patient, spins, .. } = clients.settings;
         Ok(Self { member, patient, spins, retries: BTreeMap::new() })
     }

@@ -4,11 +4,13 @@
 //! a whole stream in a buffer.
 
 use crate::driver::DriverError;
+use crate::driver::redis::load::command::{ENVELOPE, PAYLOAD};
 use crate::driver::redis::load::connection::{Connection, LARGEST_INPUT};
 use crate::driver::redis::load::resilient::patiently;
 use crate::driver::redis::primary::Primary;
 use crate::units::Bytes;
 use redis::{Cmd, FromRedisValue, Value, cmd};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,18 @@ const PAGE_BYTES: u64 = 16 << 20;
 
 /// How long one page may take before it is asked for again, where that is done.
 const STEP: Duration = Duration::from_secs(10);
+
+/// The message in the fields of an entry and their values: the payload, which dead letters say more
+/// behind, with the envelope before it where that has a field of its own.
+fn message_of(fields: &[Vec<u8>]) -> Option<Cow<'_, [u8]>> {
+    let of = |name: &str| fields.chunks_exact(2).find(|field| field[0] == name.as_bytes());
+    // What others add has fields of its own.
+    let payload = of(PAYLOAD).or_else(|| fields.chunks_exact(2).next())?;
+    Some(match of(ENVELOPE) {
+        Some(envelope) => Cow::Owned([&envelope[1][..], &payload[1]].concat()),
+        None => Cow::Borrowed(&payload[1]),
+    })
+}
 
 /// An entry of a stream: its id, its fields and their values;
 /// none of these where it was trimmed away.
@@ -101,9 +115,8 @@ impl AuditReader {
             let command =
                 cmd("XRANGE").arg(key).arg(&from).arg("+").arg("COUNT").arg(self.page).take();
             let entries: Vec<StreamEntry> = self.ask(&command, "XRANGE")?;
-            for (_, fields) in &entries {
-                // Our messages have one field; dead letters say more behind it.
-                fields.iter().filter_map(|fields| fields.get(1)).for_each(|payload| sink(payload));
+            for message in entries.iter().filter_map(|(_, fields)| message_of(fields.as_deref()?)) {
+                sink(&message);
             }
             match entries.last() {
                 Some((id, _)) => from = format!("({id}"),

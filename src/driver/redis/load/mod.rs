@@ -1,5 +1,6 @@
 //! The way of the load through Redis: sockets, publishers and consumers, with nothing in between.
 
+pub mod command;
 pub mod connection;
 pub mod copies;
 pub mod crowd;
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn streams_of_one_server_share_a_socket_of_each_connection() {
         let index = |lanes: &Lanes, connection, partition| {
-            lanes.index(&Outgoing { slot: 0, connection, partition, payload: b"" })
+            lanes.index(&Outgoing { connection, partition, ..Outgoing::default() })
         };
         let together = Lanes::together();
         assert_eq!([index(&together, 0, 5), index(&together, 2, 5)], [0, 2]);

@@ -14,6 +14,7 @@
 //! that a connection ended shows as ever.
 
 use super::Lanes;
+use super::command::PublishCommand;
 use super::connection::Connection;
 use super::copies::{Confirmed, CopiesWait};
 use super::epoll::{Epoll, Ready, wait_for_one};
@@ -48,8 +49,8 @@ pub struct RedisPublisher {
     connections: Vec<PipelinedConnection>,
     /// Connections that have collected something since the last flush.
     dirty: Vec<u16>,
-    /// For each stream, the command up to its last argument, the payload.
-    commands: Vec<Vec<u8>>,
+    /// For each stream.
+    commands: Vec<PublishCommand>,
     /// Most commands in one write.
     batch: u32,
     epoll: Epoll,
@@ -63,14 +64,13 @@ pub struct RedisPublisher {
 
 impl RedisPublisher {
     /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`; which message
-    /// takes which is said by `lanes`. `commands` are encoded up to the header of their last
-    /// argument.
+    /// takes which is said by `lanes`.
     pub fn over(
         opened: Vec<Connection>,
         lanes: Lanes,
         clock: Clock,
         batch: u32,
-        commands: Vec<Vec<u8>>,
+        commands: Vec<PublishCommand>,
         reply: Reply,
         copies: Option<&CopiesWait>,
     ) -> Result<Self, DriverError> {
@@ -308,8 +308,7 @@ impl Publisher for RedisPublisher {
             return Ok(Submitted::Full);
         }
         let before = output.unsent();
-        output.bytes.extend_from_slice(command);
-        resp::bulk_string(&mut output.bytes, message.payload);
+        command.write(&mut output.bytes, message.payload);
         pipelined.collected_bytes += (output.unsent() - before) as u64;
         pipelined.slots.push_back((message.slot, pipelined.collected_bytes));
         if pipelined.collected == 0 {

@@ -4,6 +4,7 @@
 //! to nobody else. If the server is late with an answer, `receive` returns on time all the same and
 //! the next call takes it up.
 
+use super::command::ENVELOPE;
 use super::connection::Connection;
 use super::{ConsumerPlace, RedisConsumer};
 use crate::clock::Clock;
@@ -130,6 +131,29 @@ impl StreamSubscriber {
     }
 }
 
+/// The message in an entry of several fields: the payload is the last, and an envelope beside it is
+/// put before it.
+fn put_together<'a: 'b, 'b>(
+    reader: &mut ReplyReader<'a>,
+    fields: usize,
+    whole: &'b mut Vec<u8>,
+) -> Result<&'b [u8], Malformed> {
+    whole.clear();
+    let mut payload = &[][..];
+    for _ in 0..fields {
+        let field = reader.bulk()?;
+        payload = reader.bulk()?;
+        if field == ENVELOPE.as_bytes() {
+            whole.extend_from_slice(payload);
+        }
+    }
+    if whole.is_empty() {
+        return Ok(payload);
+    }
+    whole.extend_from_slice(payload);
+    Ok(whole)
+}
+
 /// Walks `[[key, [[id, [field, payload]]…]]…]`, hands each payload over and keeps its id; how many
 /// entries there were.
 fn hand_out(
@@ -141,7 +165,7 @@ fn hand_out(
 ) -> Result<usize, Malformed> {
     let received_ns = clock.now_ns();
     let mut reader = ReplyReader::new(reply);
-    let mut entries = 0;
+    let (mut entries, mut whole) = (0, Vec::new());
     let streams = match reader.next()? {
         Token::Null => return Ok(0),
         Token::Array(streams) => streams,
@@ -164,16 +188,16 @@ fn hand_out(
             match reader.next()? {
                 // It was trimmed away.
                 Token::Null => {}
-                // Of one field; those of others may have more.
-                Token::Array(parts @ 2..) => {
+                Token::Array(2) => {
                     reader.bulk()?;
                     let payload = reader.bulk()?;
                     sink(Incoming { payload, received_ns });
-                    for _ in 2..parts {
-                        reader.bulk()?;
-                    }
                 }
-                other => return Err(resp::unexpected("the fields of an entry", other)),
+                Token::Array(words) if words > 0 && words.is_multiple_of(2) => {
+                    let payload = put_together(&mut reader, words / 2, &mut whole)?;
+                    sink(Incoming { payload, received_ns });
+                }
+                other => return Err(resp::unexpected("an entry of fields", other)),
             }
         }
     }
@@ -285,9 +309,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_several_fields_the_payload_is_the_last_and_an_envelope_comes_before_it() {
+        let entry = |fields: &str| {
+            format!("*1\r\n*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$3\r\n1-0\r\n{fields}").into_bytes()
+        };
+        let header = "$8\r\nheader-0\r\n$1\r\nx\r\n";
+        for (fields, found) in [
+            (format!("*4\r\n{header}$1\r\nd\r\n$4\r\nline\r\n"), "line"),
+            ("*4\r\n$1\r\ne\r\n$3\r\nENV\r\n$1\r\nd\r\n$4\r\nline\r\n".into(), "ENVline"),
+            (format!("*6\r\n{header}$1\r\ne\r\n$3\r\nENV\r\n$1\r\nd\r\n$0\r\n\r\n"), "ENV"),
+        ] {
+            let (keys, mut waiting, mut seen) =
+                (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);
+            let mut sink = |incoming: Incoming<'_>| seen.push(incoming.payload.to_vec());
+            let handed = hand_out(&entry(&fields), &keys, &mut waiting, &Clock::start(), &mut sink);
+            assert_eq!((handed, seen), (Ok(1), vec![found.as_bytes().to_vec()]), "{fields}");
+        }
+        let odd = entry("*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n");
+        let (mut waiting, mut nobody) = ([Unacknowledged::default()], |_: Incoming<'_>| ());
+        let found = hand_out(&odd, &["k".into()], &mut waiting, &Clock::start(), &mut nobody);
+        assert!(found.is_err());
+    }
+
+    #[test]
     fn a_batch_is_handed_out_and_its_ids_are_kept() {
         let reply = b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n\
-            *2\r\n$3\r\n1-0\r\n*4\r\n$1\r\nd\r\n$2\r\nhi\r\n$1\r\ne\r\n$1\r\nx\r\n\
+            *2\r\n$3\r\n1-0\r\n*4\r\n$1\r\na\r\n$1\r\nx\r\n$1\r\nd\r\n$2\r\nhi\r\n\
             *2\r\n$3\r\n1-1\r\n*-1\r\n";
         let (keys, mut waiting, mut seen) =
             (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);

@@ -30,7 +30,7 @@ impl Primitive for Lists {
         several.then_some("BLMOVE waits on one list only; set keys: 1 or consume.mode: pop")
     }
 
-    fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
+    fn publish(&self, key: &str, _: &Cell) -> Cmd {
         cmd("LPUSH").arg(key).take()
     }
 

@@ -74,8 +74,13 @@ pub trait Primitive: Send + Sync {
     fn refuses(&self, _: &Cell) -> Option<&'static str> {
         None
     }
-    /// The publishing command, up to its last argument, the payload.
-    fn publish(&self, key: &str, maxlen: Option<u64>) -> Cmd;
+    /// The publishing command, up to its last argument, the payload; up to the envelope, where that
+    /// has a field of its own.
+    fn publish(&self, key: &str, cell: &Cell) -> Cmd;
+    /// Whether a message is an entry of fields.
+    fn has_fields(&self) -> bool {
+        false
+    }
     /// How messages are published and consumed, in words.
     fn describe(&self, config: &SystemConfig) -> (String, String);
     /// How a consumer acknowledges, in words; the error is why nothing survives at all.

@@ -24,7 +24,7 @@ impl Primitive for PubSub {
         )
     }
 
-    fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
+    fn publish(&self, key: &str, _: &Cell) -> Cmd {
         cmd(if self.sharded { "SPUBLISH" } else { "PUBLISH" }).arg(key).take()
     }
 

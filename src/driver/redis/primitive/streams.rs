@@ -7,25 +7,37 @@ use crate::driver::redis::capability::audit::AuditReader;
 use crate::driver::redis::capability::work::streams::StreamWorker;
 use crate::driver::redis::driver::RedisDriver;
 use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::command::{ENVELOPE, PAYLOAD};
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::streams::{StreamSubscriber, create_group, make_groups};
 use crate::driver::redis::load::{ConsumerPlace, RedisConsumer};
 use crate::driver::redis::redis_rs::LibraryStream;
 use crate::driver::work::{Responsibilities, Worker};
 use crate::driver::{Audit, DriverError};
-use crate::scenario::SystemConfig;
+use crate::scenario::{Cell, SystemConfig};
 use redis::{Cmd, cmd};
 
 pub struct Streams;
 
+/// What each of `message.headers` holds, as with Kafka.
+const HEADER: &str = "0123456789abcdef";
+
 impl Primitive for Streams {
-    fn publish(&self, key: &str, maxlen: Option<u64>) -> Cmd {
+    fn publish(&self, key: &str, cell: &Cell) -> Cmd {
         let mut command = cmd("XADD");
         command.arg(key);
-        if let Some(entries) = maxlen {
+        if let Some(entries) = cell.config.maxlen {
             command.arg("MAXLEN").arg("~").arg(entries);
         }
-        command.arg("*").arg("d").take()
+        command.arg("*");
+        for number in 0..cell.message.headers {
+            command.arg(format!("header-{number}")).arg(HEADER);
+        }
+        command.arg(if cell.message.lines.is_some() { ENVELOPE } else { PAYLOAD }).take()
+    }
+
+    fn has_fields(&self) -> bool {
+        true
     }
 
     fn describe(&self, config: &SystemConfig) -> (String, String) {

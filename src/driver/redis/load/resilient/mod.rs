@@ -25,6 +25,7 @@ pub use connection::RetryRules;
 pub use subscriber::ResilientSubscriber;
 
 use super::Lanes;
+use super::command::PublishCommand;
 use super::connection::Connection;
 use super::copies::CopiesWait;
 use super::epoll::{Epoll, Ready};
@@ -37,7 +38,6 @@ use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::primary::Primary;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
-use crate::wire::redis as resp;
 use connection::ResilientConnection;
 use detour::Detour;
 use message::DeliveryBooks;
@@ -57,8 +57,8 @@ pub struct ResilientPublisher {
     connections: Vec<ResilientConnection>,
     /// Connections that have collected something since the last flush.
     dirty: Vec<u16>,
-    /// For each stream, the command up to its last argument, the payload.
-    commands: Vec<Vec<u8>>,
+    /// For each stream.
+    commands: Vec<PublishCommand>,
     rules: RetryRules,
     books: DeliveryBooks,
     epoll: Epoll,
@@ -73,12 +73,12 @@ pub struct ResilientPublisher {
 
 impl ResilientPublisher {
     /// Connects `connections` sockets to each of these, of which there is at least one; all must
-    /// succeed now. `commands` are encoded up to the header of their last argument.
+    /// succeed now.
     pub fn connect(
         primaries: &[Primary],
         clock: Clock,
         connections: u16,
-        commands: Vec<Vec<u8>>,
+        commands: Vec<PublishCommand>,
         rules: RetryRules,
         copies: Option<&CopiesWait>,
         switches: Switches,
@@ -194,15 +194,14 @@ impl Publisher for ResilientPublisher {
     /// to limit.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         let (index, partition) = (self.lanes.index(&message), message.partition as usize);
-        let (Some(connection), Some(head)) =
+        let (Some(connection), Some(publish)) =
             (self.connections.get_mut(index), self.commands.get(partition))
         else {
             return Err(self.endpoint.no_lane(&message));
         };
         let mut command = self.books.spare.pop().unwrap_or_default();
         command.clear();
-        command.extend_from_slice(head);
-        resp::bulk_string(&mut command, message.payload);
+        publish.write(&mut command, message.payload);
         if connection.take(message.slot, command, self.clock.now_ns() + self.rules.deadline_ns) {
             connection.write(&mut self.books);
         } else if !self.dirty.contains(&(index as u16)) {

@@ -64,8 +64,8 @@ fn publish(publisher: &mut dyn Publisher, clock: &Clock, messages: u32) -> Vec<O
             let message = Outgoing {
                 slot,
                 connection: (next % 2) as u16,
-                partition: 0,
                 payload: payload.as_bytes(),
+                ..Outgoing::default()
             };
             assert_eq!(publisher.submit(message).unwrap(), Submitted::Taken);
             next += 1;
@@ -246,7 +246,7 @@ fn deadlines_are_kept_and_tell_what_was_never_sent_from_what_is_in_doubt() {
     let mut publisher = driver.publisher(0).unwrap();
     let mut completions: Vec<Completion> = vec![];
     let submit = |publisher: &mut dyn Publisher, slot| {
-        publisher.submit(Outgoing { slot, connection: 0, partition: 0, payload: b"x" }).unwrap();
+        publisher.submit(Outgoing { slot, payload: b"x", ..Outgoing::default() }).unwrap();
         publisher.flush().unwrap();
         clock.now_ns()
     };
@@ -339,7 +339,12 @@ fn the_pacing_thread_is_never_held() {
         let payload = slot.to_string();
         let connection = (slot % 2) as u16;
         publisher
-            .submit(Outgoing { slot, connection, partition: 0, payload: payload.as_bytes() })
+            .submit(Outgoing {
+                slot,
+                connection,
+                payload: payload.as_bytes(),
+                ..Outgoing::default()
+            })
             .unwrap();
         publisher.flush().unwrap();
         latest = latest.max(clock.now_ns() - before);
