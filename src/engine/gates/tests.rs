@@ -218,4 +218,3 @@ fn what_was_aborted_on_purpose_is_no_overload_and_may_not_arrive() {
     assert_eq!(outcome, CellOutcome::Violated);
     assert!(because[0].contains("aborted_read 1"), "{because:?}");
 }
-
