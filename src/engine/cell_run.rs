@@ -24,9 +24,7 @@ use crate::inject::Shared;
 use crate::model::{FaultTarget, Latency};
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
-use crate::result::{
-    CellJournal, CellOutput, CellRecord, Counts, Description, Fault, ResultError,
-};
+use crate::result::{CellJournal, CellOutput, CellRecord, Counts, Description, Fault, ResultError};
 use crate::scenario::{Cell, Model};
 use crate::stats::{ENOUGH_PER_S, SEEN_AFTER, level, settled};
 use crate::units::Rate;

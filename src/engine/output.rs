@@ -77,10 +77,9 @@ pub fn output(
         outcome_because,
         survives: driver.survives(),
         counts: match foreign {
-            true => Counts {
-                delivered: Some(telemetry.flow.consumed.total()),
-                ..Counts::default()
-            },
+            true => {
+                Counts { delivered: Some(telemetry.flow.consumed.total()), ..Counts::default() }
+            }
             false => counts(&counted),
         },
         subscriptions_counts: (0..books.consumed.len())
@@ -273,9 +272,8 @@ fn stages(
             break;
         }
         let seconds = start_ns / SECOND_NS..end_ns / SECOND_NS;
-        let in_stage = |of: &PerSecond| -> u64 {
-            seconds.clone().map(|second| of.get(second as usize)).sum()
-        };
+        let in_stage =
+            |of: &PerSecond| -> u64 { seconds.clone().map(|second| of.get(second as usize)).sum() };
         let (due, aborted) = (in_stage(&telemetry.flow.offered), in_stage(&telemetry.flow.aborted));
         let delivers = load.subscriptions > 0;
         records.push(StageRecord {

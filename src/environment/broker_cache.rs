@@ -19,7 +19,16 @@ use std::time::{Duration, Instant};
 /// have, so that whatever else a system may be set to keeps its brokers apart.
 fn of_broker(config: &SystemConfig) -> SystemConfig {
     let SystemConfig {
-        topic, topics, transaction, client, keys, stream, maxlen, reply, consume, ..
+        topic,
+        topics,
+        transaction,
+        client,
+        keys,
+        stream,
+        maxlen,
+        reply,
+        consume,
+        ..
     } = SystemConfig::defaults(config.system);
     let config = config.clone();
     let config = SystemConfig { topic, topics, transaction, client, keys, stream, ..config };

@@ -271,19 +271,12 @@ impl Driver for RedisDriver {
         packing::unpacking(&self.cell, self.load_subscriber(place, consumer, self.oldest())?)
     }
 
-    fn crowd(
-        &self,
-        subscriptions: Range<u16>,
-        again: bool,
-    ) -> Result<Box<dyn Crowd>, DriverError> {
+    fn crowd(&self, subscriptions: Range<u16>, again: bool) -> Result<Box<dyn Crowd>, DriverError> {
         let from = if again { self.oldest() } else { self.first() };
         let endpoint = self.primary.find()?;
         let join = |subscription| -> Result<_, DriverError> {
-            let place = ConsumerPlace {
-                crowded: true,
-                outlives: again,
-                ..self.place(subscription, 0)
-            };
+            let place =
+                ConsumerPlace { crowded: true, outlives: again, ..self.place(subscription, 0) };
             let mut connection = Connection::open(&endpoint)?;
             self.primitive.join(&mut connection, &place, from)?;
             Ok(self.primitive.consumer(connection, place))
