@@ -159,7 +159,9 @@ fn within(socket: &Path) {
 #[ignore = "needs redis-server"]
 fn settings_that_are_not_told_promise_nothing() {
     let user = "bench on >pw ~bb-* &bb-* +@all -@admin -@dangerous +info";
-    let server = RedisServer::start(&["--appendonly", "no", "--user", user]);
+    let settings: Vec<_> =
+        ["--appendonly", "no", "--user"].into_iter().chain(user.split(' ')).collect();
+    let server = RedisServer::start(&settings);
     let address = format!("redis://bench:${{env:PW}}@127.0.0.1:{}", server.port);
     let text = scenario(
         "systems: {redis-streams: {broker: {appendonly: \"yes\", appendfsync: always}, maxlen: \
