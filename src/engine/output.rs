@@ -52,20 +52,16 @@ pub fn output(
     let Collected { books, totals, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
-    // What others published has the size that it has.
     let foreign = load.producers == 0;
+    // What others published has the size that it has.
     if foreign {
         telemetry.weigh(totals.window_bytes as f64 / totals.window_consumed.max(1) as f64);
     }
     let evidence = evidence(cell, &collected, counted, window, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
     let held_by_consumers = held_by_consumers(load, totals, window);
-    let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
-    let pace = Pace {
-        pacer_busy: evidence.busiest_share.unwrap_or(0.0),
-        held_by_consumers: held_by_consumers.unwrap_or(0.0),
-        acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
-    };
+    let pace = pace(evidence.busiest_share, held_by_consumers, totals, window);
+    let carried = if foreign { totals.window_consumed } else { totals.window_sent };
     let (planned, held_back) = (totals.planned, totals.backpressured);
     let counts = |counted: &Counted| Counts::of(counted, planned, held_back, books.acknowledges);
     let record = CellRecord {
@@ -85,12 +81,7 @@ pub fn output(
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(
-            cell,
-            spent.as_ref(),
-            if foreign { totals.window_consumed } else { totals.window_sent },
-            &pace,
-        ),
+        resources: resources(cell, spent.as_ref(), carried, &pace),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -121,6 +112,15 @@ pub fn output(
     let events = std::mem::take(&mut telemetry.events);
     let Seconds { rows: windows, intervals, journaled } = telemetry.finish(window)?;
     Ok(CellOutput { record, windows, intervals, events, broker_log: String::new(), journaled })
+}
+
+fn pace(busiest: Option<f64>, held: Option<f64>, totals: &Totals, window: Window) -> Pace {
+    let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
+    Pace {
+        pacer_busy: busiest.unwrap_or(0.0),
+        held_by_consumers: held.unwrap_or(0.0),
+        acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
+    }
 }
 
 #[derive(Default)]

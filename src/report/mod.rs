@@ -18,6 +18,7 @@ mod marks;
 mod observed;
 mod provenance;
 mod quantity;
+mod ratios;
 mod scaling;
 mod stages;
 mod table;
