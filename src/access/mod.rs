@@ -12,14 +12,18 @@
 //! leaves that type only on its way to a broker.
 
 mod dial;
+#[cfg(feature = "aws")]
+mod http;
 mod stream;
 mod targets;
 mod tls;
 mod words;
 
 pub use dial::AccessError;
+#[cfg(feature = "aws")]
+pub use http::{http_client, why_not_connected};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use stream::Stream;
+pub use stream::{AsyncStream, Stream};
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
 pub use tls::Tls;
 

@@ -22,7 +22,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::future::Future;
 use std::time::Duration;
-use stream::{AsyncStream, Unanswered};
+use stream::{CountedStream, Unanswered};
 use tokio::runtime::Runtime;
 
 /// The version of the crate, which does not tell it. A test holds it to `Cargo.lock`.
@@ -67,12 +67,12 @@ fn connect(
 fn set_up<T>(
     runtime: &Runtime,
     endpoint: &Endpoint,
-    make: impl AsyncFnOnce(AsyncStream) -> Result<T, RedisError>,
+    make: impl AsyncFnOnce(CountedStream) -> Result<T, RedisError>,
 ) -> Result<(T, Unanswered), DriverError> {
     let socket = endpoint.connect(SET_UP)?;
     let unanswered = Unanswered::default();
     let made = runtime.block_on(async {
-        let stream = AsyncStream::new(socket, unanswered.clone());
+        let stream = CountedStream::new(socket, unanswered.clone());
         let stream = stream.map_err(|cause| endpoint.broken(&cause))?;
         within(endpoint, SET_UP, "setting up redis-rs", make(stream)).await
     })?;
