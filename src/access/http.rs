@@ -64,18 +64,15 @@ impl HttpConnector for JudgedHttp {
 
 /// What was forbidden is not tried again; what broke may be.
 fn failed(error: Error) -> ConnectorError {
-    match why_not_connected(&error) {
-        Some(AccessError::Unknown(_) | AccessError::Unreachable(_)) | None => {
-            ConnectorError::io(error.into())
-        }
-        Some(_) => ConnectorError::user(error.into()),
-    }
+    let why = why_not_connected(&error);
+    let broke = why.is_none_or(|why| {
+        matches!(why, AccessError::Unknown(_) | AccessError::Unreachable(_))
+    });
+    if broke { ConnectorError::io(error.into()) } else { ConnectorError::user(error.into()) }
 }
 
 /// Why there was no connection, so that nothing was sent; `None` where there was one.
-pub fn why_not_connected<'e>(
-    error: &'e (dyn std::error::Error + 'static),
-) -> Option<&'e AccessError> {
+pub fn why_not_connected(error: &(dyn std::error::Error + 'static)) -> Option<&AccessError> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
@@ -99,14 +96,15 @@ impl Service<Uri> for Dialer {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let access = self.0.clone();
-        Box::pin(async move {
-            let address = address(&uri, access.tls().is_some())?;
-            let dialed = tokio::task::spawn_blocking(move || access.connect(&address, CONNECT));
-            let stream = dialed.await.map_err(io::Error::other)??;
-            Ok(TokioIo::new(AsyncStream::new(stream)?))
-        })
+        Box::pin(dial(self.0.clone(), uri))
     }
+}
+
+async fn dial(access: Access, uri: Uri) -> Result<TokioIo<AsyncStream>, AccessError> {
+    let address = address(&uri, access.tls().is_some())?;
+    let dialed = tokio::task::spawn_blocking(move || access.connect(&address, CONNECT));
+    let stream = dialed.await.map_err(io::Error::other)??;
+    Ok(TokioIo::new(AsyncStream::new(stream)?))
 }
 
 impl Connection for AsyncStream {

@@ -7,6 +7,7 @@ mod error;
 pub mod fake;
 mod kafka;
 mod large;
+mod mailbox;
 mod packing;
 mod redis;
 mod target;
