@@ -3,7 +3,8 @@
 
 use super::load::calls::CallLog;
 use super::words::Asked;
-use crate::access::{Access, RequestSigner, http_client};
+use crate::access::aws::AwsIdentity;
+use crate::access::{Access, http_client};
 use crate::clock::Clock;
 use crate::driver::{DriverError, Target};
 use crate::model::System;
@@ -108,11 +109,11 @@ impl Clients {
             let address = address.ok_or_else(|| refused("open", "no address of SNS is given"))?;
             Ok(ServiceAddress { address: address.clone(), url: format!("{scheme}://{address}") })
         };
-        let signer = signer(&target.access).map_err(|cause| refused("sign requests", cause))?;
+        let AwsIdentity { region, credentials } = identity(&target.access)?;
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(signer.region)
-            .credentials_provider(signer.credentials)
+            .region(Region::new(region))
+            .credentials_provider(credentials)
             // One for all clients: each would ask for credentials of its own.
             .identity_cache(IdentityCache::lazy().build())
             // An answer that is waited for long is what a long poll is.
@@ -214,13 +215,15 @@ pub fn timed_out(action: &str, limit: Duration) -> DriverError {
 }
 
 /// Who signs for a target; our own reflector takes anybody's signature.
-fn signer(access: &Access) -> Result<RequestSigner, String> {
+fn identity(access: &Access) -> Result<AwsIdentity, DriverError> {
     if access.is_ours() {
         let nobody = Credentials::new("brokerbench", "brokerbench", None, None, "reflector");
         let credentials = SharedCredentialsProvider::new(nobody);
-        return Ok(RequestSigner { region: Region::new("us-east-1"), credentials });
+        return Ok(AwsIdentity { region: "us-east-1".into(), credentials });
     }
-    RequestSigner::of(access.iam().ok_or("the target names no region (`sns: {region: …}`)")?)
+    let unsigned = || refused("sign requests", "the target does not say who signs; describe it as \
+        `sns: {iam: {region: …}}` in a file for --targets");
+    access.aws().cloned().ok_or_else(unsigned)
 }
 
 #[cfg(test)]

@@ -29,11 +29,12 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     let clients = clients(vec![address.to_owned()], access).map_err(told)?;
     let control = clients.control(Patience::once(ANSWER)).map_err(told)?;
     if is_aws(address) && address.starts_with("sqs.") {
-        let (asked, call) = (Asked::new("list queues", "sqs:ListQueues"), control.sqs.list_queues());
-        return control.ask(asked, call.max_results(1).send()).map(drop).map_err(told);
+        let asked = Asked::new("list queues", "sqs:ListQueues");
+        let call = control.sqs.list_queues().max_results(1).send();
+        return control.ask(asked, call).map(drop).map_err(told);
     }
-    let (asked, call) = (Asked::new("list topics", "sns:ListTopics"), control.sns.list_topics());
-    control.ask(asked, call.send()).map(drop).map_err(told)
+    let asked = Asked::new("list topics", "sns:ListTopics");
+    control.ask(asked, control.sns.list_topics().send()).map(drop).map_err(told)
 }
 
 /// Takes away what the runs left behind that made these cells: see [`resources::sweep`].
