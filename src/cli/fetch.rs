@@ -6,7 +6,7 @@ use super::exit::{Code, Failure};
 use super::run::exe;
 use super::{Outcome, ask, out, say};
 use crate::environment::supply::{self, Found, Supply};
-use crate::model::Software;
+use crate::model::{Software, System};
 use crate::scenario::Scenario;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
@@ -42,7 +42,10 @@ pub fn provide<'a>(
     allowed: bool,
 ) -> Result<(), Failure> {
     let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
-    let needed: BTreeSet<Software> = labels.map(|(_, config)| config.system.software()).collect();
+    // What a service runs is nobody's to fetch; that it needs `--targets` is said when it starts.
+    let systems = labels.map(|(_, config)| config.system);
+    let started = systems.filter(|system| system.service().is_none());
+    let needed: BTreeSet<Software> = started.map(System::software).collect();
     for software in needed {
         match supply::look(software, ANSWER)? {
             Supply::Here(found) if allowed && is_stopgap(&found) => {

@@ -175,7 +175,8 @@ pub fn storage(storage: &Storage) -> String {
 /// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each
 /// further node has one.
 pub fn copies(system: &str, survives: &Survives, nodes: u16) -> u16 {
-    if System::from_name(system) == Some(System::Kafka) { survives.copies } else { nodes }
+    let base = System::from_name(system).map(System::base);
+    if base == Some(System::Kafka) { survives.copies } else { nodes }
 }
 
 /// Whether two survival classes are equal: the same promises on as many copies, whatever settings

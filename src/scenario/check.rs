@@ -374,7 +374,7 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
 
 /// Why a system with these settings cannot promise `guarantee`; `None` when it can.
 pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
-    let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
+    let kafka_unacked = config.acks() == Some("0");
     let store = config.system.store();
     let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
     let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
@@ -392,7 +392,7 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
             _ => None,
         },
-        Guarantee::ExactlyOnceInLog => match config.system {
+        Guarantee::ExactlyOnceInLog => match config.system.base() {
             System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),

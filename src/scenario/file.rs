@@ -8,7 +8,7 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
-use super::system::{ConsumeMode, Reply, WaitAof};
+use super::system::{ClusterType, ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
@@ -114,6 +114,8 @@ pub(super) struct Settings {
     /// Sentinels beside them.
     #[schemars(range(min = 1))]
     pub nodes: Option<u16>,
+    /// Amazon MSK only: `standard`, `express` or `serverless`, which differ in what they allow.
+    pub cluster_type: Option<ClusterType>,
     /// As it comes: what the harness would set by itself is left at the defaults of broker and
     /// client (snapshots of Redis stay on; librdkafka's limits in flight, batches and waits are its
     /// own). Settings below this label still count.

@@ -21,6 +21,7 @@ mod fault_check;
 mod file;
 mod layers;
 mod load;
+mod managed_check;
 mod matrix;
 mod resolve;
 mod settings;
@@ -41,5 +42,7 @@ pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use source::names;
-pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
+pub use system::{
+    ClientLibrary, ClusterType, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof,
+};
 pub use threshold::{Threshold, ThresholdResult};

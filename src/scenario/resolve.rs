@@ -14,6 +14,7 @@ use super::fault_check;
 use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
+use super::managed_check;
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::settings;
 use super::source;
@@ -212,6 +213,7 @@ fn cells_at(
         check::library(label, config, &load, experiment.as_ref())?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
+        managed_check::check(label, config, &load, &message, &faults)?;
     }
     check::figures(&base, &load)?;
     let name = point_name(axes, &load, &message);
@@ -325,7 +327,7 @@ fn head(
 }
 
 fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
-    let known = || System::NAMES.into_iter();
+    let known = || System::ALL.into_iter().map(System::name);
     match settings.system.or_else(|| System::from_name(label)) {
         Some(System::Fake) => Err(Problem::new(
             ["systems", label, "system"],

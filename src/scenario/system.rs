@@ -2,7 +2,7 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
-use crate::model::{Software, System};
+use crate::model::{Service, Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct SystemConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
     pub nodes: u16,
+    /// Of Amazon MSK only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_type: Option<ClusterType>,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
     /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
@@ -46,6 +49,15 @@ pub struct SystemConfig {
     /// Likewise, files that must have it on disk (WAITAOF).
     pub wait_aof: Option<WaitAof>,
     pub consume: Consume,
+}
+
+/// What a cluster of Amazon MSK is made of, which decides what it allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterType {
+    Standard,
+    Express,
+    Serverless,
 }
 
 /// What speaks to Redis for the load.
@@ -131,15 +143,18 @@ pub enum ConsumeMode {
 impl ConsumeMode {
     /// Before a scenario sets anything.
     const fn of(system: System) -> Self {
-        if matches!(system, System::Kafka) { Self::Group } else { Self::Pop }
+        if matches!(system.software(), Software::Kafka) { Self::Group } else { Self::Pop }
     }
 
     /// Whether `system` has this way.
     pub fn fits(self, system: System) -> bool {
-        let kafka = system == System::Kafka;
+        let kafka = system.software() == Software::Kafka;
         kafka == matches!(self, Self::Group | Self::ShareGroup)
     }
 }
+
+/// Of a cluster of MSK, which is spread over so many zones, whatever it has of them.
+const MSK_NODES: u16 = 3;
 
 /// Copies that must have a message before it is acknowledged.
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -153,8 +168,12 @@ impl SystemConfig {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
-        let nodes = settings.nodes.unwrap_or(1);
-        let replicas = topic.replicas.unwrap_or(1);
+        let msk = system.service() == Some(Service::Msk);
+        let nodes = settings.nodes.unwrap_or(if msk { MSK_NODES } else { 1 });
+        let replicas = topic.replicas.unwrap_or(if msk { MSK_NODES } else { 1 });
+        let cluster_type = settings.cluster_type.or(msk.then_some(ClusterType::Standard));
+        // Elsewhere AWS sets it, and it is 2.
+        let open = cluster_type.is_none_or(|kind| kind == ClusterType::Standard);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
             client
@@ -162,7 +181,7 @@ impl SystemConfig {
                 .or_insert_with(|| ClientLibrary::Direct.name().into());
         }
         // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
-        if replicas >= 3 && !settings.broker.contains_key(MIN_INSYNC) {
+        if replicas >= 3 && open && !settings.broker.contains_key(MIN_INSYNC) {
             config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
         }
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
@@ -173,6 +192,7 @@ impl SystemConfig {
             system,
             same_as: None,
             nodes,
+            cluster_type,
             stock,
             faulted: false,
             proxied: false,
@@ -217,8 +237,8 @@ impl SystemConfig {
     /// 5 ms as librdkafka comes, and nothing of Redis.
     pub fn linger_ms(&self) -> f64 {
         let set = |key: &str| self.client.get(key)?.parse().ok();
-        match self.system {
-            System::Kafka => {
+        match self.system.software() {
+            Software::Kafka => {
                 set("linger.ms").or_else(|| set("queue.buffering.max.ms")).unwrap_or(5.0)
             }
             _ => 0.0,
@@ -227,6 +247,6 @@ impl SystemConfig {
 
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
     pub fn partitions(&self) -> u16 {
-        if self.system == System::Kafka { self.topic.partitions } else { self.keys }
+        if self.system.software() == Software::Kafka { self.topic.partitions } else { self.keys }
     }
 }

@@ -34,6 +34,11 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     if software == Software::Fake {
         return Err(EnvironmentError::Refused("the fake broker serves the self-check only".into()));
     }
+    if let Some(service) = config.system.service() {
+        let what = format!("{}: nobody can start {}", config.system, service.title());
+        let remedy = format!("describe one that runs as `{}` in a file for --targets", service.name());
+        return Err(EnvironmentError::refused(what, remedy));
+    }
     let mut settings = config.broker.iter().chain(&config.sentinel);
     match settings.find_map(|(key, value)| Some((key, wrong_for_broker(software, key, value)?))) {
         Some((key, (what, remedy))) => {

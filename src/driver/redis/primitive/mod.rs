@@ -24,14 +24,14 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// `None` of what is no system on Redis.
 pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
-    match config.system {
+    match config.system.base() {
         System::RedisPubsub => Some(&pubsub::PubSub),
         System::RedisStreams => Some(&streams::Streams),
         System::RedisLists => Some(match config.consume.mode {
             ConsumeMode::Reliable => &lists::Lists { reliable: true },
             _ => &lists::Lists { reliable: false },
         }),
-        System::Kafka | System::Fake => None,
+        _ => None,
     }
 }
 
