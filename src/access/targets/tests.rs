@@ -26,7 +26,9 @@ fn a_file_describes_both() {
                 {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  \
                 address: h\n  \
                 password: ${env:PASSWORD}\n  database: 3\n";
-    let Targets { kafka: Some(kafka), redis: Some(redis) } = file(text).unwrap() else { panic!() };
+    let Targets { kafka: Some(kafka), redis: Some(redis), .. } = file(text).unwrap() else {
+        panic!()
+    };
     assert_eq!(kafka.addresses, ["a:1", "[::1]:2"]);
     let login = kafka.access.login().unwrap();
     assert_eq!((login.user.as_deref(), login.mechanism), (Some("me"), Mechanism::ScramSha512));
@@ -246,5 +248,86 @@ fn kafka_lists() {
     assert_eq!(kafka_list("a:1, b.c:2", &AROUND).unwrap().addresses, ["a:1", "b.c:2"]);
     for wrong in ["", "a", "a:", "a:0", "a:1,", "PLAINTEXT://a:1", "a:99999"] {
         assert!(kafka_list(wrong, &AROUND).is_err(), "{wrong}");
+    }
+}
+
+fn refused(text: &str) -> (String, String) {
+    let error = file(text).unwrap_err();
+    assert!(!error.to_string().contains(SENTINEL), "{error}");
+    (error.problem.key(), error.to_string())
+}
+
+#[test]
+fn a_token_is_given_or_fetched() {
+    let kafka = |sasl: &str| {
+        format!(
+            "schema: 1\nkafka:\n  brokers: [localhost:1]\n  \
+             sasl: {{mechanism: OAUTHBEARER, {sasl}}}\n"
+        )
+    };
+    let given = file(&kafka("token: '${env:PASSWORD}'")).unwrap().kafka.unwrap().access;
+    assert!(given.login().is_none());
+    let token = given.tokens().unwrap().tokens.current().unwrap();
+    assert_eq!(token.value.expose_secret(), SENTINEL);
+    assert!(!format!("{given:?} {token:?}").contains(SENTINEL));
+    let oidc = "{url: 'http://localhost:1/token', client-id: me, client-secret: '${env:PASSWORD}'}";
+    let fetched = file(&kafka(&format!("oidc: {oidc}"))).unwrap().kafka.unwrap().access;
+    let error = fetched.tokens().unwrap().tokens.current().unwrap_err();
+    assert!(error.contains("the token endpoint at localhost:1"), "{error}");
+    for (sasl, key, words) in [
+        ("scope: x", "kafka.sasl.scope", "unknown key"),
+        ("user: me", "kafka.sasl.user", "another mechanism"),
+        ("iam: {}", "kafka.sasl.iam", "another mechanism"),
+        ("token: abc", "kafka.sasl.token", "does not stand in a file"),
+        ("token: '${env:ABSENT}'", "kafka.sasl.token", "not set"),
+        (
+            "oidc: {url: x, client-id: me, client-secret: '${env:PASSWORD}'}",
+            "kafka.sasl.oidc.url",
+            "token endpoint",
+        ),
+        ("oidc: {url: x}", "kafka.sasl.oidc.client-id", "missing"),
+    ] {
+        let (found, error) = refused(&kafka(sasl));
+        assert!(found == key && error.contains(words), "{sasl}: {found}: {error}");
+    }
+    let neither = "schema: 1\nkafka: {brokers: [a:1], sasl: {mechanism: OAUTHBEARER}}\n";
+    assert!(refused(neither).1.contains("`oidc`"));
+}
+
+#[test]
+fn services_of_aws_have_blocks_of_their_own() {
+    let text = "schema: 1\nkafka: {brokers: [a:1]}\nmsk: {brokers: [b:1]}\n\
+                memorydb: {address: h, user: me, password: '${env:PASSWORD}'}\n";
+    let targets = file(text).unwrap();
+    let of = |system| targets.reach(system).map(|reach| reach.addresses[0].as_str());
+    assert_eq!((of(System::Kafka), of(System::Msk)), (Some("a:1"), Some("b:1")));
+    assert_eq!((of(System::RedisLists), of(System::MemorydbLists)), (None, Some("h:6379")));
+    let names: Vec<_> = targets.all().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["kafka", "msk", "memorydb"]);
+}
+
+#[test]
+fn a_login_by_iam_is_told_what_it_needs() {
+    let msk = |more: &str| format!("schema: 1\nmsk: {{brokers: [localhost:1], {more}}}\n");
+    let memorydb = |more: &str| format!("schema: 1\nmemorydb: {{address: localhost, {more}}}\n");
+    let signed = "sasl: {mechanism: AWS_MSK_IAM, iam: {region: eu-central-1}}";
+    for (text, key, words) in [
+        (msk(signed), "msk.tls", "over TLS only"),
+        (
+            msk("sasl: {mechanism: AWS_MSK_IAM, iam: {cluster: x}}"),
+            "msk.sasl.iam.cluster",
+            "MemoryDB's",
+        ),
+        (msk("sasl: {mechanism: AWS_MSK_IAM, password: x}"), "msk.sasl.password", "secret"),
+        (memorydb("iam: {}"), "memorydb.tls", "over TLS only"),
+        (memorydb("user: me"), "memorydb.user", "neither"),
+        (
+            "schema: 1\nredis: {address: h, user: me, iam: {}}\n".into(),
+            "redis.iam",
+            "only MemoryDB",
+        ),
+    ] {
+        let (found, error) = refused(&text);
+        assert!(found == key && error.contains(words), "{text}: {found}: {error}");
     }
 }
