@@ -65,7 +65,7 @@ fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
             Err("nodes of MemoryDB are set by AWS and by the cluster's parameter group there")
         }
         (Service::Memorydb, ["wait" | "wait-aof", ..]) => {
-            Err("MemoryDB answers a write once a log in several zones has it: nothing is left to ask")
+            Err("MemoryDB answers a write once its log has it in several zones: nobody is left")
         }
         (Service::Msk | Service::Sns, ["nodes", ..]) => {
             Err("how large it is was decided when it was made, and it tells by itself")

@@ -21,4 +21,5 @@ mod share;
 mod size;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod topologies;

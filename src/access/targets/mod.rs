@@ -130,7 +130,8 @@ pub fn targets_from_text(
 /// slip of the pen. The line around one is never shown: what else stands in it may be a secret.
 fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
-    let harmless = ["brokers", "sasl.mechanism", "sasl.iam", "client", "address", "database", "iam"];
+    let harmless =
+        ["brokers", "sasl.mechanism", "sasl.iam", "client", "address", "database", "iam"];
     let within = |key: &str, plain: &str| {
         key.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
     };

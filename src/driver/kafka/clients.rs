@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn without_a_token_no_client_is_made() {
         let text = "schema: 1\nkafka: {brokers: [localhost:1], sasl: {mechanism: OAUTHBEARER, \
-                    oidc: {url: 'http://127.0.0.1:1/', client-id: me, client-secret: '${env:T}'}}}\n";
+                    oidc: {url: 'http://127.0.0.1:1/', client-id: me, \
+                    client-secret: '${env:T}'}}}\n";
         let around = Around { remote: false, variable: &|_| Some("hunter2".into()) };
         let targets = targets_from_text("t", text, std::path::Path::new("."), &around).unwrap();
         let reach = targets.kafka.unwrap();

@@ -36,7 +36,8 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     }
     if let Some(service) = config.system.service() {
         let what = format!("{}: nobody can start {}", config.system, service.title());
-        let remedy = format!("describe one that runs as `{}` in a file for --targets", service.name());
+        let block = service.name();
+        let remedy = format!("describe one that runs as `{block}` in a file for --targets");
         return Err(EnvironmentError::refused(what, remedy));
     }
     let mut settings = config.broker.iter().chain(&config.sentinel);
