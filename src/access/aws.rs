@@ -8,7 +8,8 @@ use super::token::{IamChain, SignedLogin, Token, TokenSource, encoded};
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
 };
@@ -17,6 +18,7 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::error::Error;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// How long a signed login counts: the longest that both services take.
@@ -104,6 +106,43 @@ impl Presigner {
         };
         let value = SecretString::from(value);
         Ok(Token { value, until, principal: "brokerbench".into() })
+    }
+}
+
+/// Who signs each call of a service, and for which region.
+#[derive(Clone)]
+pub struct AwsIdentity {
+    pub region: String,
+    pub credentials: SharedCredentialsProvider,
+}
+
+impl AwsIdentity {
+    /// Nothing is asked before the first call.
+    pub fn of(chain: IamChain, region: String) -> Self {
+        let chain = LazyChain(IamChain { region: Some(region.clone()), ..chain });
+        Self { region, credentials: SharedCredentialsProvider::new(chain) }
+    }
+}
+
+impl fmt::Debug for AwsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AwsIdentity").field(&self.region).finish()
+    }
+}
+
+/// The chain, asked anew whenever the one who signs needs credentials.
+#[derive(Debug)]
+struct LazyChain(IamChain);
+
+impl ProvideCredentials for LazyChain {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            let found = credentials(&self.0).await;
+            found.map(|(credentials, _)| credentials).map_err(CredentialsError::provider_error)
+        })
     }
 }
 

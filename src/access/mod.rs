@@ -45,6 +45,9 @@ pub struct Terms {
     pub login: Option<Login>,
     /// In the place of a login by password.
     pub tokens: Option<TokenLogin>,
+    /// Of services whose every call is signed.
+    #[cfg(feature = "aws")]
+    pub aws: Option<aws::AwsIdentity>,
     /// Of Redis; 0 elsewhere.
     pub database: u32,
     /// Settings of librdkafka for this target.
@@ -117,6 +120,11 @@ impl Access {
 
     pub fn tokens(&self) -> Option<&TokenLogin> {
         self.0.as_ref()?.tokens.as_ref()
+    }
+
+    #[cfg(feature = "aws")]
+    pub fn aws(&self) -> Option<&aws::AwsIdentity> {
+        self.0.as_ref()?.aws.as_ref()
     }
 
     pub fn database(&self) -> u32 {

@@ -21,6 +21,8 @@ pub struct TargetsFile {
     pub msk: Option<KafkaKeys>,
     #[serde(default, deserialize_with = "given")]
     pub memorydb: Option<RedisKeys>,
+    #[serde(default, deserialize_with = "given")]
+    pub sns: Option<SnsKeys>,
 }
 
 #[derive(serde::Deserialize)]
@@ -114,6 +116,20 @@ pub struct RedisKeys {
     pub iam: Option<IamKeys>,
     #[serde(default)]
     pub database: u32,
+}
+
+/// SNS and SQS: one region, and whose credentials sign.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "read to be refused"))]
+pub struct SnsKeys {
+    pub iam: IamKeys,
+    /// Who is trusted to be these endpoints, in place of the authorities of this machine.
+    #[serde(default, deserialize_with = "given")]
+    pub tls: Option<TlsKeys>,
+    /// In place of AWS's own: `http(s)://host:port` of SNS and, where it differs, of SQS.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
 }
 
 /// `tls: true`, or a map of these.

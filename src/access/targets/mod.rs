@@ -7,6 +7,7 @@
 
 mod keys;
 mod logins;
+mod sns;
 
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
 use crate::model::{Service, Software, System};
@@ -16,7 +17,6 @@ use keys::{
     KafkaKeys, NO_REFERENCE, REFERENCE, RedisKeys, Reference, TargetsFile, TlsKeys, TlsMap,
 };
 use logins::{LoginPlace, Logins};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Where each software and each service is and how it is reached.
@@ -26,6 +26,8 @@ pub struct Targets {
     pub redis: Option<Reach>,
     pub msk: Option<Reach>,
     pub memorydb: Option<Reach>,
+    /// The address of SNS, and that of SQS where it is another.
+    pub sns: Option<Reach>,
 }
 
 impl Targets {
@@ -36,6 +38,7 @@ impl Targets {
             ("redis", Software::Redis, &self.redis),
             (Service::Msk.name(), Software::Kafka, &self.msk),
             (Service::Memorydb.name(), Software::Redis, &self.memorydb),
+            (Service::Sns.name(), Software::Sns, &self.sns),
         ];
         blocks.into_iter().filter_map(|(name, kind, reach)| Some((name, kind, reach.as_ref()?)))
     }
@@ -114,11 +117,12 @@ pub fn targets_from_text(
             redis: redis("redis", file.redis)?,
             msk: kafka("msk", file.msk)?,
             memorydb: redis("memorydb", file.memorydb)?,
+            sns: file.sns.map(|keys| sns::reach(keys, folder, around)).transpose()?,
         };
         match targets.all().next() {
             Some(_) => Ok(targets),
             None => {
-                let remedy = "add `kafka:`, `redis:`, `msk:` or `memorydb:`";
+                let remedy = "add `kafka:`, `redis:`, `msk:`, `memorydb:` or `sns:`";
                 Err(Problem::new::<String>([], "it names no broker", remedy))
             }
         }
@@ -130,8 +134,16 @@ pub fn targets_from_text(
 /// slip of the pen. The line around one is never shown: what else stands in it may be a secret.
 fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
-    let harmless =
-        ["brokers", "sasl.mechanism", "sasl.iam", "client", "address", "database", "iam"];
+    let harmless = [
+        "brokers",
+        "sasl.mechanism",
+        "sasl.iam",
+        "client",
+        "address",
+        "database",
+        "iam",
+        "endpoints",
+    ];
     let within = |key: &str, plain: &str| {
         key.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
     };
@@ -195,8 +207,8 @@ fn kafka_of(
         tls,
         login: logins.login,
         tokens: logins.tokens,
-        database: 0,
         client: keys.client,
+        ..Terms::default()
     };
     Ok(Reach { addresses, access: terms.into() })
 }
@@ -224,7 +236,7 @@ fn redis_of(
         login: logins.login,
         tokens: logins.tokens,
         database: keys.database,
-        client: BTreeMap::new(),
+        ..Terms::default()
     };
     Ok(Reach { addresses: vec![address], access: terms.into() })
 }

@@ -331,3 +331,37 @@ fn a_login_by_iam_is_told_what_it_needs() {
         assert!(found == key && error.contains(words), "{text}: {found}: {error}");
     }
 }
+
+#[cfg(feature = "aws")]
+#[test]
+fn sns_is_a_region_and_its_endpoints() {
+    let sns = |more: &str| format!("schema: 1\nsns: {{iam: {{region: eu-central-1}}{more}}}\n");
+    let reach = file(&sns("")).unwrap().sns.unwrap();
+    let hosts = ["sns.eu-central-1.amazonaws.com:443", "sqs.eu-central-1.amazonaws.com:443"];
+    assert_eq!(reach.addresses, hosts);
+    assert!(reach.access.tls().is_some());
+    assert_eq!(reach.access.aws().unwrap().region, "eu-central-1");
+    let emulator = file(&sns(", endpoints: ['http://127.0.0.1:4566']")).unwrap().sns.unwrap();
+    assert_eq!(emulator.addresses, ["127.0.0.1:4566"]);
+    assert!(emulator.access.tls().is_none());
+    for (text, key) in [
+        ("schema: 1\nsns: {iam: {}}\n".to_owned(), "sns.iam.region"),
+        ("schema: 1\nsns: {iam: {region: 'Europe (Frankfurt)'}}\n".into(), "sns.iam.region"),
+        (sns(", endpoints: [localhost]"), "sns.endpoints[0]"),
+        (sns(", endpoints: ['http://a:1', 'https://b:1']"), "sns.endpoints"),
+    ] {
+        assert_eq!(refused(&text).0, key, "{text}");
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_build_without_aws_says_so() {
+    let text = "schema: 1\nsns: {iam: {region: eu-central-1}}\n";
+    assert!(refused(text).1.contains("--features aws"));
+    let text = "schema: 1\nmsk: {brokers: [localhost:1], tls: true, \
+                sasl: {mechanism: AWS_MSK_IAM, iam: {region: eu-central-1}}}\n";
+    let (key, error) = refused(text);
+    assert_eq!(key, "msk.sasl.mechanism");
+    assert!(error.contains("--features aws") && error.contains("SCRAM-SHA-512"), "{error}");
+}

@@ -22,8 +22,9 @@ pub enum SignedLogin {
     Memorydb { cluster: String, user: String },
 }
 
+/// Said where something of AWS is described.
 #[cfg(not(feature = "aws"))]
-const WITHOUT: &str = "this build signs nothing for AWS: use a release archive or the image, or \
+pub const WITHOUT: &str = "this build signs nothing for AWS: use a release archive or the image, or \
     build with `--features aws`; SCRAM-SHA-512, certificates and passwords work without";
 
 /// Tokens for a cluster of MSK.

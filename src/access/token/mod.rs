@@ -11,6 +11,8 @@ mod oidc;
 
 pub use fixed::fixed;
 pub use http::{HttpUrl, encoded};
+#[cfg(not(feature = "aws"))]
+pub use iam::WITHOUT;
 pub use iam::{IamChain, SignedLogin, cluster_of, memorydb, msk, region_of};
 pub use oidc::OidcClient;
 
