@@ -6,7 +6,7 @@ use super::exit::{Code, Failure};
 use super::run::exe;
 use super::{Outcome, ask, out, say};
 use crate::environment::supply::{self, Found, Supply};
-use crate::model::{Software, System};
+use crate::model::Software;
 use crate::scenario::Scenario;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub fn fetch(software: &[Fetched]) -> Outcome {
             Fetched::Kafka => Software::Kafka,
             Fetched::Redis => Software::Redis,
         };
-        let place = match supply::look(software, ANSWER)? {
+        let place = match supply::look(software, None, ANSWER)? {
             Supply::Here(found) if !is_stopgap(&found) => found.place,
             Supply::Here(_) => get(software, "a current Redis")?,
             Supply::Absent(offer) => get(software, offer)?,
@@ -43,11 +43,11 @@ pub fn provide<'a>(
 ) -> Result<(), Failure> {
     let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
     // What a service runs is nobody's to fetch; that it needs `--targets` is said when it starts.
-    let systems = labels.map(|(_, config)| config.system);
-    let started = systems.filter(|system| system.service().is_none());
-    let needed: BTreeSet<Software> = started.map(System::software).collect();
-    for software in needed {
-        match supply::look(software, ANSWER)? {
+    let started = labels.filter(|(_, config)| config.system.service().is_none());
+    let needed: BTreeSet<_> =
+        started.map(|(_, config)| (config.system.software(), config.server)).collect();
+    for (software, server) in needed {
+        match supply::look(software, server, ANSWER)? {
             Supply::Here(found) if allowed && is_stopgap(&found) => {
                 if let Err(failure) = get(software, "a current Redis") {
                     say(&format!("{}\n{} is taken, which is here", failure.message, found.name));

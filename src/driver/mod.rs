@@ -24,7 +24,9 @@ pub use error::DriverError;
 pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 #[cfg(any(test, fuzzing))]
 pub use redis::fuzz::any as fuzz;
-pub use redis::{redis_linked, redis_pings, sentinel_content};
+pub use redis::{
+    Member, redis_cluster_formed, redis_cluster_stands, redis_linked, redis_pings, sentinel_content,
+};
 pub use target::{Routes, Target};
 pub use traits::{
     Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,

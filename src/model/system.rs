@@ -168,7 +168,7 @@ impl System {
                 base: self,
                 service: None,
                 store: MessageStore::Nothing,
-                keys: &[],
+                keys: &["sharded"],
                 style: SystemStyle {
                     color: [0xCC, 0x79, 0xA7],
                     dash: &[2.5, 2.5],

@@ -34,6 +34,11 @@ pub(super) fn check(
         let remedy = "leave the label out, or write `kind: slow-consumer` or `consumer-kill`";
         return Err(Problem::new(["faults", &index.to_string(), "kind"], what, remedy));
     }
+    if service == Service::Memorydb && config.cluster.is_none() {
+        let what = "MemoryDB is always a cluster, also of one shard";
+        let remedy = "write `nodes: {shards: 1, replicas: 1}` as it was made, or remove the key";
+        return Err(Problem::new(["systems", label, "nodes"], what, remedy));
+    }
     if service != Service::Msk {
         return Ok(());
     }
@@ -109,12 +114,14 @@ pub(super) fn warnings(cell: &Cell) -> Vec<String> {
         )
     });
     let written = load.rate.map_or(0.0, |rate| rate.per_s() * cell.message.size.0 as f64);
+    let primaries = cell.config.cluster.map_or(1, |cluster| cluster.shards);
     let much = cell.config.system.service() == Some(Service::Memorydb)
         && cell.experiment.is_none()
-        && written > MEMORYDB_BYTES_PER_S;
+        && written > MEMORYDB_BYTES_PER_S * f64::from(primaries);
     let much = much.then(|| {
         format!(
-            "{label}: {:.0} MB/s are offered at {}, and a primary of MemoryDB takes 100 MB/s",
+            "{label}: {:.0} MB/s are offered at {}, and a primary of MemoryDB takes 100 MB/s, of \
+             which there are {primaries}",
             written / 1e6,
             cell.point
         )
@@ -167,6 +174,8 @@ mod tests {
             ("kafka: {cluster-type: express}", "cluster-type"),
             ("memorydb-streams: {broker: {appendonly: 'yes'}}", "parameter group"),
             ("memorydb-lists: {wait: 1}", "wait"),
+            ("memorydb-lists: {nodes: 3}", "shards: 1"),
+            ("memorydb-lists: {server: valkey}", "parameter group"),
             ("memorydb-lists: {consume: {mode: group}}", "pop"),
             ("sns: {topic: {partitions: 2}}", "topic"),
         ] {

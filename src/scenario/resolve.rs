@@ -4,10 +4,11 @@
 use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::cluster_check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys};
+use super::dotted::{flat, load_keys, system_keys};
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
@@ -211,6 +212,7 @@ fn cells_at(
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
         check::library(label, config, &load, experiment.as_ref())?;
+        cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
         managed_check::check(label, config, &load, &message, &faults)?;
@@ -358,7 +360,7 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
     for (label, config) in &scenario.systems {
         let title = scenario.titles.get(label);
         rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
-        let of_system = flat(&format!("systems.{label}"), config);
+        let of_system = system_keys(label, config);
         let again = config.same_as.is_some();
         let understood = |key: &str| match &segments(key)[2..] {
             ["same-as"] => true,

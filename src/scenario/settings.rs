@@ -27,6 +27,13 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
             "`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`",
         ),
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
+        ["nodes", _] if kafka => {
+            Err("shards belong to a Redis Cluster; for Kafka, `topic.partitions` spreads the load")
+        }
+        ["server"] if kafka => Err("`server` chooses between Redis and Valkey"),
+        ["sharded"] if !system.has_key("sharded") => {
+            Err("only Redis Pub/Sub has sharded channels; streams and lists have a shard anyway")
+        }
         ["keys"] if kafka => {
             Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load")
         }
@@ -61,7 +68,7 @@ fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
             "brokers of MSK are set by AWS and by the cluster's configuration there; \
              `topic.config` and `client` are yours",
         ),
-        (Service::Memorydb, ["broker" | "sentinel", ..]) => {
+        (Service::Memorydb, ["broker" | "sentinel" | "server", ..]) => {
             Err("nodes of MemoryDB are set by AWS and by the cluster's parameter group there")
         }
         (Service::Memorydb, ["wait" | "wait-aof", ..]) => {
@@ -70,9 +77,10 @@ fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
         (Service::Msk | Service::Sns, ["nodes", ..]) => {
             Err("how large it is was decided when it was made, and it tells by itself")
         }
-        (Service::Sns, ["broker" | "sentinel" | "topic" | "client" | "heap" | "reply", ..]) => {
-            Err("it belongs to Kafka or to Redis")
-        }
+        (
+            Service::Sns,
+            ["broker" | "sentinel" | "server" | "topic" | "client" | "heap" | "reply", ..],
+        ) => Err("it belongs to Kafka or to Redis"),
         _ => Ok(()),
     }
 }
@@ -116,7 +124,8 @@ const NOT_FOR_REDIS: &[&str] = &[
     "dir dbfilename appendfilename appenddirname include loadmodule*",
     "aclfile user requirepass masterauth masteruser primaryauth primaryuser",
     "rename-command enable-*",
-    "replicaof slaveof replica-announce* slave-announce* cluster-*",
+    "replicaof slaveof replica-announce* slave-announce*",
+    "cluster-enabled cluster-config-file cluster-port cluster-announce* cluster-preferred-*",
     "crash-* ignore-warnings",
 ];
 

@@ -2,6 +2,7 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
+use super::shards::{NodeCount, ServerKind, Shards};
 use crate::model::{Service, Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -17,10 +18,19 @@ pub struct SystemConfig {
     /// The label whose settings these are: one system under two labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
+    /// Processes that take messages, or may come to.
     pub nodes: u16,
     /// Of Amazon MSK only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_type: Option<ClusterType>,
+    /// Redis only: they are a Cluster. Shown as `nodes`, where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Shards>,
+    /// Redis only: whose server; `None` for the one that is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: channels belong to shards.
+    pub sharded: bool,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
     /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
@@ -155,6 +165,8 @@ impl ConsumeMode {
 
 /// Of a cluster of MSK, which is spread over so many zones, whatever it has of them.
 const MSK_NODES: u16 = 3;
+/// MemoryDB is always a Cluster; the least that AWS makes by itself.
+const MEMORYDB: Shards = Shards { shards: 1, replicas: 1 };
 
 /// Copies that must have a message before it is acknowledged.
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -169,7 +181,14 @@ impl SystemConfig {
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
         let msk = system.service() == Some(Service::Msk);
-        let nodes = settings.nodes.unwrap_or(if msk { MSK_NODES } else { 1 });
+        let (nodes, cluster) = match settings.nodes {
+            Some(NodeCount::Count(nodes)) => (nodes, None),
+            Some(NodeCount::Cluster(shards)) => (shards.nodes(), Some(shards)),
+            None if system.service() == Some(Service::Memorydb) => {
+                (MEMORYDB.nodes(), Some(MEMORYDB))
+            }
+            None => (if msk { MSK_NODES } else { 1 }, None),
+        };
         let replicas = topic.replicas.unwrap_or(if msk { MSK_NODES } else { 1 });
         let cluster_type = settings.cluster_type.or(msk.then_some(ClusterType::Standard));
         // Elsewhere AWS sets it, and it is 2.
@@ -193,6 +212,9 @@ impl SystemConfig {
             same_as: None,
             nodes,
             cluster_type,
+            cluster,
+            server: settings.server,
+            sharded: settings.sharded.unwrap_or(false),
             stock,
             faulted: false,
             proxied: false,
@@ -224,6 +246,11 @@ impl SystemConfig {
     /// Replicas that must confirm a message before it counts as acknowledged.
     pub fn awaited_replicas(&self) -> u16 {
         self.wait.or(self.wait_aof.map(|files| files.replicas)).unwrap_or(0)
+    }
+
+    /// Replicas that a primary has while all is well.
+    pub fn replicas(&self) -> u16 {
+        self.cluster.map_or(self.nodes.saturating_sub(1), |shards| shards.replicas)
     }
 
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at

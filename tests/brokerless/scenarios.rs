@@ -162,6 +162,34 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
     }
 }
 
+/// One and three of the same: nothing else differs.
+#[test]
+fn the_scenarios_of_redis_clusters_hold_and_compare_like_with_like() {
+    scenario::validate("scenarios/faults/cluster-failover.yaml").unwrap_or_else(|e| panic!("{e}"));
+    let scaling = scenario::validate("scenarios/scaling.yaml").unwrap_or_else(|e| panic!("{e}"));
+    // The first shows what partitions alone do.
+    assert_eq!(scaling.systems[0].1.partitions(), 1);
+    for pair in scaling.systems[1..].chunks(2) {
+        let [(one, small), (three, large)] = pair else { panic!("each system stands twice") };
+        assert!(one.ends_with("-1") && three.ends_with("-3"), "{one}, {three}");
+        assert_eq!((small.nodes, large.nodes), (1, 3), "{one}, {three}");
+        let (nodes, cluster, heap) = (large.nodes, large.cluster, large.heap);
+        let grown = scenario::SystemConfig { nodes, cluster, heap, ..small.clone() };
+        assert_eq!(&grown, large, "{one}, {three}");
+        assert_eq!(small.partitions(), 6);
+    }
+    for profile in ["quick", "standard", "full"] {
+        let scenario =
+            scenario::load("scaling", &overrides(Some(profile), &[], &[], &[])).unwrap();
+        assert_eq!(systems(&scenario), System::ALL, "{profile}");
+        let (told, took) = (scenario.warnings(), scenario.estimate().duration);
+        match profile {
+            "quick" => assert!(took.secs_f64() <= 75.0, "{took}"),
+            _ => assert_eq!(told, Vec::<String>::new(), "{profile}"),
+        }
+    }
+}
+
 #[test]
 fn quick_loads_are_quick() {
     let seconds = |name: &str| {

@@ -12,6 +12,7 @@ pub mod kafka;
 mod node;
 pub mod port;
 pub mod redis;
+mod redis_cluster;
 mod restart;
 #[cfg(test)]
 pub mod testing;
