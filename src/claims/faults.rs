@@ -51,7 +51,7 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
 
 /// `fault=kill,target=leader,copies=3,for=never`, after the matrix point.
 fn point(cell: &CellSummary, fault: &Fault) -> String {
-    let copies = copies(&cell.system, &cell.survives, cell.nodes);
+    let copies = copies(&cell.id, &cell.survives);
     let lasts = if fault.for_good() { ",for=never" } else { "" };
     joined(
         &cell.cell,

@@ -25,7 +25,7 @@ pub fn fetch(software: &[Fetched]) -> Outcome {
             Fetched::Kafka => Software::Kafka,
             Fetched::Redis => Software::Redis,
         };
-        let place = match supply::look(software, ANSWER)? {
+        let place = match supply::look(software, None, ANSWER)? {
             Supply::Here(found) if !is_stopgap(&found) => found.place,
             Supply::Here(_) => get(software, "a current Redis")?,
             Supply::Absent(offer) => get(software, offer)?,
@@ -42,9 +42,12 @@ pub fn provide<'a>(
     allowed: bool,
 ) -> Result<(), Failure> {
     let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
-    let needed: BTreeSet<Software> = labels.map(|(_, config)| config.system.software()).collect();
-    for software in needed {
-        match supply::look(software, ANSWER)? {
+    // What a service runs is nobody's to fetch; that it needs `--targets` is said when it starts.
+    let started = labels.filter(|(_, config)| config.system.service().is_none());
+    let needed: BTreeSet<_> =
+        started.map(|(_, config)| (config.system.software(), config.server)).collect();
+    for (software, server) in needed {
+        match supply::look(software, server, ANSWER)? {
             Supply::Here(found) if allowed && is_stopgap(&found) => {
                 if let Err(failure) = get(software, "a current Redis") {
                     say(&format!("{}\n{} is taken, which is here", failure.message, found.name));

@@ -99,29 +99,33 @@ pub enum CacheAnswer<'a> {
 
 /// One client of a store of keys. Used by exactly one thread.
 pub trait CacheClient: Send {
-    /// Collects one request. False when the socket is full: submit it again after `wait`.
-    fn submit(&mut self, request: CacheRequest<'_>) -> Result<bool, DriverError>;
+    /// Collects one request, whose `id` comes back with its answer. False when the socket is full:
+    /// submit it again after `wait`.
+    fn submit(&mut self, id: u64, request: CacheRequest<'_>) -> Result<bool, DriverError>;
     /// Writes out what `submit` has collected.
     fn flush(&mut self) -> Result<(), DriverError>;
-    /// Hands over every answer that is there, oldest first, with the time it was read, waiting
-    /// until `until_ns` for the first.
+    /// Hands over every answer that is there, with the `id` of its request and the time it was
+    /// read, waiting until `until_ns` for the first. Those of one server come in their order.
     fn wait(
         &mut self,
         until_ns: u64,
-        sink: &mut dyn FnMut(CacheAnswer<'_>, u64),
+        sink: &mut dyn FnMut(u64, CacheAnswer<'_>, u64),
     ) -> Result<(), DriverError>;
 }
 
 /// A running system seen from outside. Every call is bounded by a few seconds.
 pub trait ClusterView: Send {
-    /// `host:port` of the node that takes the writes of `stream` (a partition; any stream of
-    /// Redis), as clients are told.
+    /// `host:port` of the node that takes the writes of `stream` (a partition, a stream on a Redis
+    /// Cluster; any stream of other Redis), as clients are told.
     fn leader(&mut self, stream: u16) -> Result<String, DriverError>;
     /// `host:port` of Kafka's active controller, as far as it is also a broker.
     fn controller(&mut self) -> Result<String, DriverError>;
     /// (copies in sync, copies wanted), summed over the cell's streams: full redundancy is restored
     /// once they are equal.
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError>;
+    /// Moves the slot of `stream` to another shard, with all that it holds, and returns once every
+    /// shard says so: what was moved, in words. Takes as long as the data does.
+    fn reshard(&mut self, _stream: u16) -> Result<String, DriverError>;
     /// Sets a broker setting at run time (`maxmemory`), on the leader; returns the value that stood
     /// there before.
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError>;

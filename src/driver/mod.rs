@@ -25,7 +25,9 @@ pub use error::DriverError;
 pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who};
 #[cfg(any(test, fuzzing))]
 pub use redis::fuzz::any as fuzz;
-pub use redis::{redis_linked, redis_pings, sentinel_content};
+pub use redis::{
+    Member, redis_cluster_formed, redis_cluster_stands, redis_linked, redis_pings, sentinel_content,
+};
 pub use target::{Routes, Target};
 pub use traits::{
     Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
@@ -47,6 +49,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     match cell.config.system.software() {
         Software::Kafka => kafka::open(&cell, target),
         Software::Redis => redis::open(&cell, target),
+        Software::Sns => Err(no_sns("open")),
         Software::Fake => Err(fake::refused("open", "the fake broker serves the self-check only")),
     }
 }
@@ -58,6 +61,7 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
     match software {
         Software::Kafka => kafka::ping(address, access),
         Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
+        Software::Sns => Err(no_sns("ask").to_string()),
         Software::Fake => Err("the fake broker has no address".into()),
     }
 }
@@ -84,7 +88,7 @@ pub fn data_folder(software: Software, address: &str, access: &Access) -> Option
             .map(|(folder, cluster)| (folder, FolderOwner::Cluster(cluster))),
         Software::Redis => redis::data_folder(address, access)
             .map(|(folder, pid)| (folder, FolderOwner::Process(pid))),
-        Software::Fake => None,
+        Software::Sns | Software::Fake => None,
     }?;
     Some(DataFolder { folder: folder.into(), of })
 }
@@ -94,6 +98,13 @@ pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
     match system.software() {
         Software::Kafka => kafka::reflector(),
         Software::Redis => redis::reflector(),
+        Software::Sns => Err(no_sns("reflect")),
         Software::Fake => Err(fake::refused("reflect", "the fake broker needs no reflector")),
     }
+}
+
+/// Until its driver is there.
+fn no_sns(action: &str) -> DriverError {
+    let (action, because) = (action.to_owned(), "this build has no driver for it".to_owned());
+    DriverError::Cannot { system: System::Sns, action, because }
 }

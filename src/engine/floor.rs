@@ -31,6 +31,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     short.load.duration = Span::from_secs(1);
     short.load.drain = Span::from_secs(1);
     short.load.audit = false;
+    // The reflector is one server.
+    (short.config.cluster, short.config.sharded) = (None, false);
     // What the application does is no part of the path.
     short.load.work = Span::default();
     short.load.messages = None;

@@ -11,7 +11,7 @@ use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
 use crate::driver;
-use crate::model::Software;
+use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeSet;
@@ -37,41 +37,37 @@ impl External {
         Self { targets, unset: BTreeSet::new(), storage: None }
     }
 
-    pub fn has(&self, software: Software) -> bool {
-        self.reach(software).is_ok()
+    /// What is described, by the names in a targets file: who can be asked.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, Asker)> {
+        let asker = |software, reach: &Reach| Asker { software, reach: reach.clone() };
+        self.targets.all().map(move |(name, software, reach)| (name, asker(software, reach)))
     }
 
-    /// Asks every broker whether it answers and lets us in.
-    pub fn ask(&self, software: Software) -> Result<Answered, EnvironmentError> {
-        Asker { software, reach: self.reach(software)? }.ask_all()
-    }
-
-    fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
-        let (reach, what, remedy) = match software {
-            Software::Kafka => {
-                (&self.targets.kafka, "the address of Kafka", "add --kafka HOST:PORT")
+    fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {
+        let software = system.software();
+        let missing = || match (system.service(), software) {
+            (Some(service), _) => EnvironmentError::missing(
+                format!("the address of {}", service.title()),
+                format!("describe it as `{}` in a file for --targets", service.name()),
+            ),
+            (None, Software::Kafka) => EnvironmentError::missing(
+                "the address of Kafka",
+                "add --kafka HOST:PORT, or describe it in a file for --targets",
+            ),
+            (None, Software::Fake) => {
+                EnvironmentError::Refused("the fake broker is never external".into())
             }
-            Software::Redis => {
-                (&self.targets.redis, "the address of Redis", "add --redis redis://HOST:PORT")
-            }
-            Software::Fake => {
-                return Err(EnvironmentError::Refused("the fake broker is never external".into()));
-            }
+            (None, _) => EnvironmentError::missing(
+                "the address of Redis",
+                "add --redis redis://HOST:PORT, or describe it in a file for --targets",
+            ),
         };
-        let missing = || {
-            EnvironmentError::missing(
-                what,
-                format!("{remedy}, or describe it in a file for --targets"),
-            )
-        };
-        reach.clone().ok_or_else(missing)
+        let known = if software == Software::Fake { None } else { self.targets.reach(system) };
+        known.map(|reach| Asker { software, reach: reach.clone() }).ok_or_else(missing)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
-        [&self.targets.kafka, &self.targets.redis]
-            .into_iter()
-            .flatten()
-            .any(|reach| is(&reach.access))
+        self.targets.all().any(|(_, _, reach)| is(&reach.access))
     }
 }
 
@@ -86,8 +82,7 @@ impl Environment for External {
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        let software = config.system.software();
-        let asker = Asker { software, reach: self.reach(software)? };
+        let asker = self.asker(config.system)?;
         asker.ask_all()?;
         self.storage = asker.storage();
         let system = config.system;
@@ -133,8 +128,9 @@ pub struct Answered {
     pub nodes: usize,
 }
 
+/// Asks the brokers of one target.
 #[derive(Clone)]
-struct Asker {
+pub struct Asker {
     software: Software,
     reach: Reach,
 }
@@ -188,7 +184,7 @@ impl Asker {
 
     /// Every address of the user's answers and lets us in, and so does every one that clients are
     /// sent to from there.
-    fn ask_all(&self) -> Result<Answered, EnvironmentError> {
+    pub fn ask_all(&self) -> Result<Answered, EnvironmentError> {
         let mut nodes = BTreeSet::new();
         for address in &self.reach.addresses {
             for advertised in self.ping(address)? {
@@ -285,6 +281,8 @@ mod tests {
             System::RedisLists,
         );
         assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
+        let managed = refused(external(Some("127.0.0.1:1"), None, false), System::Msk);
+        assert!(managed.contains("Amazon MSK") && managed.contains("`msk`"), "{managed}");
     }
 
     #[test]
@@ -332,8 +330,7 @@ mod tests {
     }
 
     fn asker(address: &str) -> Asker {
-        let reach = external(Some(address), None, false).reach(Software::Kafka).unwrap();
-        Asker { software: Software::Kafka, reach }
+        external(Some(address), None, false).asker(System::Kafka).unwrap()
     }
 
     /// The first broker is near and answers; the one that it names is not near.

@@ -38,11 +38,12 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
-use crate::fault::proxy::Proxy;
+use crate::fault::proxy::{Condition, ConditionChange, Proxy, ProxyError};
 use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Why a broker is not available, in words for the user with a remedy. Exit code 3.
@@ -201,6 +202,31 @@ pub trait Broker: Send {
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError>;
 }
 
+/// A way between a node and another through a fault proxy of ours.
+pub struct PeerLink<'a> {
+    pub proxy: &'a Proxy,
+    /// Whose connections are meant, where others go the same way; `None`: all.
+    pub only: Option<IpAddr>,
+}
+
+impl PeerLink<'_> {
+    /// Nothing passes and nobody is told, as behind a cut cable. How many connections that met; of
+    /// a way that others go too that is not known, and none is told.
+    pub fn cut(&self) -> Result<ConditionChange, ProxyError> {
+        match self.only {
+            None => self.proxy.apply(Condition::Stall),
+            Some(source) => {
+                let change = self.proxy.stall_from(source)?;
+                Ok(ConditionChange { connections: 0, ..change })
+            }
+        }
+    }
+
+    pub fn mend(&self) -> Result<ConditionChange, ProxyError> {
+        self.proxy.revert()
+    }
+}
+
 /// A broker whose processes, links and disks are ours to break.
 pub trait FaultableBroker {
     /// Its processes, in a fixed order.
@@ -213,9 +239,9 @@ pub trait FaultableBroker {
     fn restart(&mut self) -> Result<(), EnvironmentError>;
     /// The fault proxy between clients and a node; `None` where they reach it straight.
     fn proxy(&self, index: usize) -> Option<&Proxy>;
-    /// Every fault proxy between a node and the others, whoever connects; empty where they cannot
-    /// be cut off.
-    fn links(&self, index: usize) -> Vec<&Proxy>;
+    /// Every way between a node and the others, whoever connects; empty where they cannot be cut
+    /// off.
+    fn links(&self, index: usize) -> Vec<PeerLink<'_>>;
     /// The power of these nodes fails at once: killed together (SIGKILL), and what was not on disk
     /// is cut off their data. They stay down until [`FaultableBroker::restart`].
     fn lose_power(&mut self, nodes: &[usize]) -> Result<Lost, EnvironmentError>;

@@ -5,8 +5,9 @@
 //! proves that.
 
 use crate::access::Access;
-use crate::driver;
+use crate::driver::{self, Member};
 use crate::model::Software;
+use crate::scenario::Shards;
 use crate::wire::kafka::link::Link;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use std::net::SocketAddr;
@@ -26,6 +27,23 @@ pub fn redis() -> Probe {
 /// A primary whose copies (so many) all follow, or a copy that follows.
 pub fn redis_linked(copies: usize) -> Probe {
     Arc::new(move |at| driver::redis_linked(&at.to_string(), copies))
+}
+
+/// A node that finds its Redis Cluster whole: before, it serves nobody. While one of these is down,
+/// for whom it might wait in vain, one that answers at all.
+pub fn redis_cluster_node(members: Vec<SocketAddr>) -> Probe {
+    Arc::new(move |at| {
+        let is_down = |member: &SocketAddr| *member != at && redis()(*member).is_err();
+        match driver::redis_cluster_stands(&at.to_string()) {
+            Err(_) if members.iter().any(is_down) => redis()(at),
+            stands => stands,
+        }
+    })
+}
+
+/// All of these make one Redis Cluster: asked of all, and what is missing of it is done.
+pub fn redis_cluster(members: Vec<Member>, shards: Shards) -> Probe {
+    Arc::new(move |_| driver::redis_cluster_formed(&members, shards))
 }
 
 /// A Sentinel that knows all these nodes, and so many Sentinels, and finds nothing wrong with any.
@@ -108,6 +126,19 @@ mod tests {
         assert!(redis()(answering(b"+PONG\r\n")).is_ok());
         assert!(redis()(answering(b"-LOADING Redis is loading\r\n")).is_err());
         assert!(redis()(answering(b"HTTP/1.1 400 Bad Request\r\n")).is_err());
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_waits_for_the_others_unless_one_is_down() {
+        let gone = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        // It answers once, and no question about its cluster.
+        let alone = || answering(b"-ERR This instance has cluster support disabled\r\n");
+        let node = alone();
+        let waits = redis_cluster_node(vec![node, answering(b"+PONG\r\n")])(node).unwrap_err();
+        assert!(waits.contains("no node of a Redis Cluster"), "{waits}");
+        let node = alone();
+        let refused = redis_cluster_node(vec![node, gone])(node).unwrap_err();
+        assert!(!refused.contains("Redis Cluster"), "it was asked whether it lives: {refused}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::record::Timings;
 use crate::result::{CellOutput, Observation};
 use crate::scenario::{self, Cell};
 use crate::schedule::Schedule;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// How often a wait looks whether it is to end, ns.
@@ -50,7 +50,8 @@ pub fn run(
         client,
         clock,
         bodies: bodies(cell, cell.seed)?,
-        pending: VecDeque::new(),
+        pending: HashMap::new(),
+        asked: 0,
         tally: RequestTally::default(),
     };
     user.all_keys(false)?;
@@ -146,8 +147,10 @@ struct User<'a> {
     client: Box<dyn CacheClient>,
     clock: Clock,
     bodies: Bodies,
-    /// Answers come in the order of the requests.
-    pending: VecDeque<PendingRequest>,
+    /// By their ids: several servers answer in no order.
+    pending: HashMap<u64, PendingRequest>,
+    /// Requests so far, which is the id of the next.
+    asked: u64,
     tally: RequestTally,
 }
 
@@ -170,9 +173,10 @@ impl User<'_> {
                 ttl: self.keys.ttl,
             }
         };
-        let taken = self.client.submit(request)?;
+        let taken = self.client.submit(self.asked, request)?;
         if taken {
-            self.pending.push_back(pending);
+            self.pending.insert(self.asked, pending);
+            self.asked += 1;
         }
         Ok(taken)
     }
@@ -180,8 +184,8 @@ impl User<'_> {
     fn collect(&mut self, until_ns: u64) -> Result<(), DriverError> {
         let Self { client, pending, tally, run, cell, .. } = self;
         let bytes = cell.message.size.0 as usize;
-        client.wait(until_ns, &mut |answer, at_ns| {
-            let Some(asked) = pending.pop_front() else { return };
+        client.wait(until_ns, &mut |id, answer, at_ns| {
+            let Some(asked) = pending.remove(&id) else { return };
             tally.add(asked, answer, at_ns, |value| {
                 matches!(
                     read(value, *run, bytes),

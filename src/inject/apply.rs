@@ -1,6 +1,6 @@
 //! How each kind of fault is done, and by what its effect is proven: the state of the process, the
-//! proxy's word and counters, the word of the library under the disk, the setting read back, the
-//! consumer that felt it.
+//! proxy's word and counters, the cluster's word, the word of the library under the disk, the
+//! setting read back, the consumer that felt it.
 //!
 //! Invariant: a fault counts from the moment before its deed, not from that of its proof. Clients
 //! feel a process go long before it is gone: the connections of a killed JVM end first, and one
@@ -8,9 +8,9 @@
 //! flipped) counts from when somebody met it.
 
 use super::{Injector, SEEN, Undo, faultable, is_gone, is_stopped};
-use crate::environment::{NodeAction, NodeInfo};
+use crate::environment::{NodeAction, NodeInfo, PeerLink};
 use crate::fault::disk::DiskFault;
-use crate::fault::proxy::{Condition, Proxy};
+use crate::fault::proxy::{Condition, ConditionChange, ProxyError};
 use crate::scenario::{FaultAction, FaultPlan};
 use std::time::Duration;
 
@@ -57,6 +57,11 @@ impl Injector<'_, '_> {
                 self.on_the_wire(hit, Condition::BitFlip { every: u64::from(one_in), seed })
             }
             FaultAction::NetPartition => self.partition(hit),
+            FaultAction::Reshard => {
+                let cluster = self.cluster.as_mut().ok_or("the system cannot be asked")?;
+                let at_ns = self.clock.now_ns();
+                cluster.reshard(0).map(|text| (at_ns, text)).map_err(|error| error.to_string())
+            }
             FaultAction::DiskSlow { delay } => {
                 self.fault_disk(hit, DiskFault::Slow { sync: Duration::from_nanos(delay.nanos()) })
             }
@@ -134,7 +139,8 @@ impl Injector<'_, '_> {
             let mut broker = self.broker();
             let broker = faultable(&mut broker)?;
             let proxies = hit.iter().map(|index| broker.proxy(*index).ok_or(STRAIGHT));
-            self.set_condition(&proxies.collect::<Result<Vec<_>, _>>()?, condition)?
+            let proxies = proxies.collect::<Result<Vec<_>, _>>()?;
+            self.in_force(proxies.iter().map(|proxy| proxy.apply(condition)))?
         };
         match condition {
             Condition::Reset if connections == 0 => {
@@ -151,27 +157,25 @@ impl Injector<'_, '_> {
     fn partition(&self, hit: &[usize]) -> Effect {
         let mut broker = self.broker();
         let broker = faultable(&mut broker)?;
-        let links: Vec<&Proxy> = hit.iter().flat_map(|index| broker.links(*index)).collect();
+        let links: Vec<_> = hit.iter().flat_map(|index| broker.links(*index)).collect();
         if links.is_empty() {
             return Err(LINKED.into());
         }
-        // Silence, as behind a cut cable: nobody is told.
-        let (at_ns, connections) = self.set_condition(&links, Condition::Stall)?;
+        let (at_ns, connections) = self.in_force(links.iter().map(PeerLink::cut))?;
         if connections == 0 {
             return Err("the nodes had no connection through the links that were cut".into());
         }
         Ok((at_ns, format!("{connections} connections between nodes cut, clients' let through")))
     }
 
-    /// When all of them were under the condition, and how many connections that met.
-    fn set_condition(
+    /// When all of them were under their conditions, and how many connections that met.
+    fn in_force(
         &self,
-        proxies: &[&Proxy],
-        condition: Condition,
+        changes: impl Iterator<Item = Result<ConditionChange, ProxyError>>,
     ) -> Result<(u64, u64), String> {
         let (mut at_ns, mut connections) = (0, 0);
-        for proxy in proxies {
-            let applied = proxy.apply(condition).map_err(|error| error.to_string())?;
+        for change in changes {
+            let applied = change.map_err(|error| error.to_string())?;
             at_ns = at_ns.max(self.clock.at(applied.effective));
             connections += applied.connections;
         }

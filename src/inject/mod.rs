@@ -158,6 +158,8 @@ impl<'a, 'b> Injector<'a, 'b> {
             Grip::Processes => each(Undo::Resume),
             Grip::Links => each(Undo::Join),
             Grip::Connections => each(Undo::Open),
+            // It stays where it was moved.
+            Grip::Slots => Vec::new(),
             Grip::Disk if plan.kind().threat() == Threat::Refusal => {
                 [each(Undo::Disk), vec![Undo::Revive(hit.to_vec())]].concat()
             }
@@ -224,7 +226,7 @@ impl<'a, 'b> Injector<'a, 'b> {
                 let links = faultable(&mut broker)?.links(*index);
                 links
                     .iter()
-                    .try_for_each(|link| link.revert().map(drop))
+                    .try_for_each(|link| link.mend().map(drop))
                     .map_err(|e| e.to_string())?;
             }
             Undo::Disk(index) => {

@@ -79,6 +79,9 @@ mod tests {
         fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {
             Ok((3, 3))
         }
+        fn reshard(&mut self, _: u16) -> Result<String, DriverError> {
+            Ok(String::new())
+        }
         fn set(&mut self, _: &str, _: &str) -> Result<String, DriverError> {
             Ok(String::new())
         }

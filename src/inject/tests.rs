@@ -2,6 +2,7 @@
 //! and leave nothing undone.
 
 use super::*;
+use crate::environment::PeerLink;
 use crate::fault::disk::{DiskEffects, Lost};
 use crate::fault::proxy::Proxy;
 use crate::scenario::{FaultAction, Lasts};
@@ -117,7 +118,7 @@ impl FaultableBroker for Sleepers {
     fn proxy(&self, _: usize) -> Option<&Proxy> {
         None
     }
-    fn links(&self, _: usize) -> Vec<&Proxy> {
+    fn links(&self, _: usize) -> Vec<PeerLink<'_>> {
         Vec::new()
     }
     fn nodes(&self) -> Vec<NodeInfo> {

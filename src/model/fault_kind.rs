@@ -28,6 +28,8 @@ named! {
         NetBitflip = "net-bitflip",
         /// The target is cut off from the other nodes, and not from clients.
         NetPartition = "net-partition",
+        /// A slot of a Redis Cluster moves to another shard, with all that it holds.
+        Reshard = "reshard",
         DiskSlow = "disk-slow",
         DiskFull = "disk-full",
         /// Redis' `maxmemory` set below what it holds.
@@ -68,6 +70,7 @@ named! {
         Consumers = "our consumers",
         Links = "the connections between nodes",
         Connections = "the connections of clients",
+        Slots = "the slots",
         Disk = "the disk",
         Memory = "the memory",
         Processes = "the processes",
@@ -123,6 +126,7 @@ impl FaultKind {
             Self::NetRefuse => lasting(Connections, Delay, "refused connections"),
             Self::NetBitflip => lasting(Connections, Refusal, "was sent damaged messages"),
             Self::NetPartition => lasting(Links, Absence, "was cut off from the other nodes"),
+            Self::Reshard => brief(Slots, Delay, "gave a slot away"),
             Self::DiskSlow => lasting(Disk, Delay, "got a slow disk"),
             Self::DiskFull => lasting(Disk, Refusal, "ran out of disk"),
             Self::MemFull => lasting(Memory, Refusal, "ran out of memory"),

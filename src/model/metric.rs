@@ -79,6 +79,9 @@ registry! {
              nearly full; none in the open model";
         REORDERED "reordered" Messages Mean Lower
             "`counts.reordered`, as the table of claims names it";
+        REDIRECTED "redirected" Messages Mean Neutral
+            "requests of producers and consumers that a Redis Cluster sent elsewhere (MOVED, ASK), \
+             where they were followed; none of other systems";
         PUBLISH "publish" Nanoseconds Geometric Lower
             "from the planned time to the acknowledgement";
         END_TO_END "end_to_end" Nanoseconds Geometric Lower

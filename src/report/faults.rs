@@ -251,7 +251,7 @@ fn row(record: &CellRecord, fault: &Fault, verdict: &str, guarantee: &str) -> Ve
     row.extend([fault.rto_deliver(), fault.rto_90()].map(back));
     row.push(long(fault.scripted_ns));
     row.push(or_dash(fault.restart, |restart| restart.in_words()));
-    let copies = copies(&record.system, &record.survives, record.nodes);
+    let copies = copies(&record.id, &record.survives);
     row.extend(rto.map(|one| long(fault.unscripted(one.and_then(Told::value), copies))));
     row.push(text(&unavailable(fault, start)));
     row.push(or_dash(fault.rpo_messages, |most| {

@@ -75,7 +75,7 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
         row.push(vec![claim.verdict.clone()]);
         row
     });
-    let head = ["Claim"].into_iter().chain(System::ALL.map(System::title)).chain(["Verdict"]);
+    let head = ["Claim"].into_iter().chain(System::COMPARED.map(System::title)).chain(["Verdict"]);
     let head = head.map(str::to_owned).collect();
     Table { title: String::new(), head, rows: rows.collect(), link: None }
 }

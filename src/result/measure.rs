@@ -4,6 +4,7 @@
 use super::comparison::Kind;
 use super::distribution::{Distribution, LatencyValue};
 use super::summary::CellSummary;
+use super::words::REDIRECTED;
 use crate::model::{Latency, Measure, metric};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub fn measured(measure: Measure, cell: &CellSummary) -> Option<f64> {
         _ if name == metric::COMPLETED_OF_PLANNED.name => cell.completed_of_planned,
         _ if name == metric::HELD_BY_CONSUMERS.name => cell.held_by_consumers,
         _ if name == metric::REORDERED.name => cell.counts.reordered.map(|count| count as f64),
+        _ if name == metric::REDIRECTED.name => redirected(cell),
         _ => complete(cell),
     }
 }
@@ -71,6 +73,13 @@ impl CellSummary {
 /// A number by the name that it has in `summary.json`.
 fn field(of: &impl Serialize, name: &str) -> Option<f64> {
     serde_json::to_value(of).ok()?.get(name)?.as_f64()
+}
+
+/// What was tried again because a Redis Cluster sent it elsewhere.
+fn redirected(cell: &CellSummary) -> Option<f64> {
+    cell.shards?;
+    let elsewhere = cell.retries.iter().filter(|(reason, _)| reason.contains(REDIRECTED));
+    Some(elsewhere.map(|(_, count)| *count as f64).sum())
 }
 
 /// Delivered of all that was due, over all subscriptions:
@@ -116,6 +125,10 @@ mod tests {
             max_ns: Some(7),
             ..Quantiles::default()
         };
+        let retries = [("publish: redirected (MOVED)", 4), ("consume: redirected (ASK)", 3)];
+        let retries = retries.into_iter().chain([("publish: no answer for 2.0 s", 9)]);
+        cell.retries = retries.map(|(reason, count)| (reason.to_owned(), count)).collect();
+        cell.id.shards = Some(3);
         cell.completed_of_planned = Some(7.0);
         cell.held_by_consumers = Some(7.0);
         cell.latency = crate::result::Latencies::new(|_| Some(quantiles.clone()));

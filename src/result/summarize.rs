@@ -199,6 +199,7 @@ mod tests {
             block: 1,
             variant: None,
             same_as: None,
+            shards: None,
         };
         let record =
             CellRecord { id, ..CellRecord::empty() }.unable("a list element goes to one consumer");

@@ -56,6 +56,9 @@ pub struct CellId {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
     pub nodes: u16,
+    /// Of a Redis Cluster, over which the nodes are spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u16>,
     /// The matrix point, such as `load.rate=1k/s`.
     pub cell: String,
     /// Counted from 1.

@@ -120,6 +120,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
                 variant: (label != system).then(|| "nodes=3".into()),
                 same_as: None,
                 nodes: 1,
+                shards: None,
                 cell: point.into(),
                 block,
             },

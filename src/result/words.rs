@@ -5,8 +5,12 @@
 //! stands.
 
 use super::manifest::{Storage, SyncCost};
-use super::summary::Survives;
+use super::summary::{CellId, Survives};
 use crate::model::{System, Told};
+
+/// How the reason of a retry begins, behind who tried again, where a Redis Cluster sent the client
+/// elsewhere.
+pub const REDIRECTED: &str = "redirected (";
 
 /// The word that stands for a variant in our JSON files.
 pub fn name(variant: &impl serde::Serialize) -> String {
@@ -173,9 +177,12 @@ pub fn storage(storage: &Storage) -> String {
 }
 
 /// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each
-/// further node has one.
-pub fn copies(system: &str, survives: &Survives, nodes: u16) -> u16 {
-    if System::from_name(system) == Some(System::Kafka) { survives.copies } else { nodes }
+/// further node has one, of a Redis Cluster each further node of a shard.
+pub fn copies(cell: &CellId, survives: &Survives) -> u16 {
+    match System::from_name(&cell.system).map(System::base) {
+        Some(System::Kafka) => survives.copies,
+        _ => cell.nodes / cell.shards.unwrap_or(1).max(1),
+    }
 }
 
 /// Whether two survival classes are equal: the same promises on as many copies, whatever settings

@@ -115,6 +115,7 @@ impl Cell {
                 variant: self.variant(),
                 same_as: self.config.same_as.clone(),
                 nodes: self.config.nodes,
+                shards: self.config.cluster.map(|cluster| cluster.shards),
                 cell: self.point.clone(),
                 block,
             },

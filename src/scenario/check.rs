@@ -248,8 +248,10 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
 /// What needs the system and its load together.
 pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
+    // Shards are counted elsewhere, and know no replicas of a topic.
+    let nodes = if config.cluster.is_some() { 1 } else { config.nodes };
     for (tail, count) in [
-        ("nodes", config.nodes.into()),
+        ("nodes", nodes.into()),
         ("topic.partitions", config.topic.partitions.into()),
         ("topic.replicas", config.topic.replicas.into()),
         ("keys", config.keys.into()),
@@ -257,7 +259,6 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     ] {
         some_of_each([(&*key(tail), count)])?;
     }
-    let nodes = config.nodes;
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
@@ -360,6 +361,12 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
         () if load.model == Model::Open && metric == metric::HELD_BY_CONSUMERS => {
             Some("in the open model nobody waits for consumers")
         }
+        () if metric == metric::REDIRECTED && config.cluster.is_none() => {
+            Some("nothing but a Redis Cluster sends clients elsewhere")
+        }
+        () if metric == metric::REDIRECTED && load.deadline.is_none() => {
+            Some("redirections are followed where `load.deadline` is set")
+        }
         () if config.system.store() == MessageStore::Nothing && acked => {
             Some("Pub/Sub acknowledges and keeps nothing")
         }
@@ -374,7 +381,7 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
 
 /// Why a system with these settings cannot promise `guarantee`; `None` when it can.
 pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
-    let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
+    let kafka_unacked = config.acks() == Some("0");
     let store = config.system.store();
     let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
     let idempotent = config.client.get("enable.idempotence").is_some_and(|on| on == "true");
@@ -392,7 +399,7 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
             _ => None,
         },
-        Guarantee::ExactlyOnceInLog => match config.system {
+        Guarantee::ExactlyOnceInLog => match config.system.base() {
             System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),

@@ -11,7 +11,7 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
     let (mode, system) = (config.consume.mode, config.system);
     let key = format!("systems.{label}.consume.mode");
     let fits = !system.has_key("consume.mode") || mode.fits(system);
-    let remedy = match system {
+    let remedy = match system.base() {
         System::Kafka => "write `group` or `share-group`, or remove it",
         _ => "write `pop` or `reliable`, or remove it",
     };

@@ -33,11 +33,15 @@ pub(super) fn awaited(
         (Some(replicas), None) => ("wait", replicas),
         (None, Some(files)) => ("wait-aof", files.replicas),
     };
-    let there = config.nodes.saturating_sub(1);
+    let there = config.replicas();
     let counted = if key == "wait" { key } else { "wait-aof.replicas" };
     if many > there && there == 0 {
-        let what = "one node has no replica that could confirm a message";
-        return refuse(counted, what, "add `nodes: 3`, or remove the key");
+        let what = "there is no replica that could confirm a message";
+        let remedy = match config.cluster {
+            None => "add `nodes: 3`, or remove the key",
+            Some(_) => "add `replicas: 1` beside the shards, or remove the key",
+        };
+        return refuse(counted, what, remedy);
     }
     if many > there {
         let what = format!("more replicas than there are ({there})");

@@ -1,6 +1,7 @@
 //! Resolved types as dotted keys and values, for `explain`, manifests and the matrix.
 
 use super::load::Load;
+use super::system::SystemConfig;
 use itertools::Itertools;
 
 /// The keys of a load as a reader would write them: a rate that a run finds has no number here.
@@ -9,6 +10,20 @@ pub fn load_keys(load: &Load) -> Vec<(String, String)> {
     if let Some(half) = load.half_of {
         let rates = keys.iter_mut().filter(|(key, _)| key == "load.rate");
         rates.for_each(|(_, value)| *value = half.name().to_owned());
+    }
+    keys
+}
+
+/// The keys of a label. The shards of a Cluster stand where they are written, in place of the
+/// number of its nodes.
+pub fn system_keys(label: &str, config: &SystemConfig) -> Vec<(String, String)> {
+    let mut keys = flat(&format!("systems.{label}"), config);
+    let (cluster, nodes) = (format!("systems.{label}.cluster."), format!("systems.{label}.nodes"));
+    keys.retain(|(key, _)| config.cluster.is_none() || *key != nodes);
+    for (key, _) in &mut keys {
+        if let Some(tail) = key.strip_prefix(&cluster) {
+            *key = format!("{nodes}.{tail}");
+        }
     }
     keys
 }

@@ -6,6 +6,7 @@ use super::check::cannot_promise;
 use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::load::{Arrivals, Model};
+use super::managed_check;
 use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
@@ -206,6 +207,7 @@ impl Scenario {
         for cell in &self.cells {
             self.too_few_samples(cell).into_iter().for_each(&mut warn);
             self.too_short_to_be_steady(cell).into_iter().for_each(&mut warn);
+            managed_check::warnings(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }

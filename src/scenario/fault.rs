@@ -120,6 +120,7 @@ pub enum FaultAction {
     NetRefuse,
     NetBitflip { one_in: u32 },
     NetPartition,
+    Reshard,
     DiskSlow { delay: Span },
     DiskFull { room: Bytes },
     MemFull { room: Bytes },
@@ -158,6 +159,7 @@ impl FaultKeys {
                 Action::NetBitflip { one_in: self.one_in.take().unwrap_or(ONE_IN) }
             }
             FaultKind::NetPartition => Action::NetPartition,
+            FaultKind::Reshard => Action::Reshard,
             FaultKind::DiskSlow => Action::DiskSlow { delay: self.delay.take().unwrap_or(DELAY) },
             FaultKind::DiskFull => {
                 let needed = ("room", "the bytes that still fit on the disk", "16MiB");
@@ -207,6 +209,7 @@ impl FaultAction {
             Self::NetRefuse => FaultKind::NetRefuse,
             Self::NetBitflip { .. } => FaultKind::NetBitflip,
             Self::NetPartition => FaultKind::NetPartition,
+            Self::Reshard => FaultKind::Reshard,
             Self::DiskSlow { .. } => FaultKind::DiskSlow,
             Self::DiskFull { .. } => FaultKind::DiskFull,
             Self::MemFull { .. } => FaultKind::MemFull,

@@ -5,6 +5,7 @@
 //! Every refusal names the key and a remedy. Nothing is changed here.
 
 use super::cell::Message;
+use super::cluster_check;
 use super::experiment::Experiment;
 use super::fault::{FaultAction, FaultKeys, FaultPlan, Heal, Lasts, PHASE};
 use super::load::{Load, Model};
@@ -152,6 +153,10 @@ fn times(index: usize, plan: &FaultPlan, load: &Load) -> Check {
         (FaultKind::ConsumerKill, Some(_)) => {
             return refuse(index, "for", "the consumer comes back at once", "remove the key");
         }
+        (FaultKind::Reshard, Some(_)) => {
+            let what = "the slot stays where it was moved";
+            return refuse(index, "for", what, "remove the key; `every` moves it on");
+        }
         (FaultKind::NetReset, Some(Lasts::For(Span(0)))) => {
             return refuse(index, "for", "that is what it does without this key", "remove the key");
         }
@@ -255,12 +260,13 @@ pub(super) fn system(label: &str, config: &SystemConfig, plans: &[FaultPlan]) ->
 }
 
 /// The key by which a plan does not fit a system, what is wrong, and the remedy.
-fn unfit(
-    label: &str,
-    config: &SystemConfig,
-    plan: &FaultPlan,
-) -> Option<(&'static str, String, &'static str)> {
+pub(super) type Misfit = (&'static str, String, &'static str);
+
+fn unfit(label: &str, config: &SystemConfig, plan: &FaultPlan) -> Option<Misfit> {
     let (kafka, alone) = (config.system.software() == Software::Kafka, config.nodes == 1);
+    if let Some(misfit) = cluster_check::unfit(label, config, plan) {
+        return Some(misfit);
+    }
     Some(match (plan.kind(), plan.target) {
         (kind, target) if kind.is_ours() => {
             let what = format!("{} befalls our own consumers, not a node", kind.name());

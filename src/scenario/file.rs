@@ -8,7 +8,8 @@ use super::cell::PayloadKind;
 use super::experiment::Experiment;
 use super::fault::FaultKeys;
 use super::load::LoadKeys;
-use super::system::{ConsumeMode, Reply, WaitAof};
+use super::shards::{NodeCount, ServerKind};
+use super::system::{ClusterType, ConsumeMode, Reply, WaitAof};
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::units::Bytes;
 use schemars::generate::SchemaSettings;
@@ -111,9 +112,15 @@ pub(super) struct Settings {
     /// two differ by is no difference, and the margin of every ratio of the study.
     pub same_as: Option<String>,
     /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three
-    /// Sentinels beside them.
-    #[schemars(range(min = 1))]
-    pub nodes: Option<u16>,
+    /// Sentinels beside them; `{shards: 3, replicas: 1}` is a Redis Cluster.
+    pub nodes: Option<NodeCount>,
+    /// Amazon MSK only: `standard`, `express` or `serverless`, which differ in what they allow.
+    pub cluster_type: Option<ClusterType>,
+    /// Redis only: whose server, `redis` or `valkey`; the one that is found where it is missing.
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: SPUBLISH and SSUBSCRIBE, which a Redis Cluster keeps inside the shard of
+    /// the channel's slot.
+    pub sharded: Option<bool>,
     /// As it comes: what the harness would set by itself is left at the defaults of broker and
     /// client (snapshots of Redis stay on; librdkafka's limits in flight, batches and waits are its
     /// own). Settings below this label still count.

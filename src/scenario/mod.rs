@@ -10,6 +10,7 @@
 mod best_of;
 mod cell;
 mod check;
+mod cluster_check;
 mod codec_check;
 mod consume_check;
 mod copies_check;
@@ -21,9 +22,11 @@ mod fault_check;
 mod file;
 mod layers;
 mod load;
+mod managed_check;
 mod matrix;
 mod resolve;
 mod settings;
+mod shards;
 mod source;
 mod system;
 mod threshold;
@@ -40,6 +43,9 @@ pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
+pub use shards::{ServerKind, Shards};
 pub use source::names;
-pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
+pub use system::{
+    ClientLibrary, ClusterType, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof,
+};
 pub use threshold::{Threshold, ThresholdResult};

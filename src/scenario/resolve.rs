@@ -4,16 +4,18 @@
 use super::best_of;
 use super::cell::{Cell, DEFAULT_SEED, Message, default_primary};
 use super::check;
+use super::cluster_check;
 use super::codec_check;
 use super::consume_check;
 use super::copies_check;
-use super::dotted::{flat, load_keys};
+use super::dotted::{flat, load_keys, system_keys};
 use super::experiment::experiment_of;
 use super::fault::FaultPlan;
 use super::fault_check;
 use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
+use super::managed_check;
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::settings;
 use super::source;
@@ -210,8 +212,10 @@ fn cells_at(
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
         check::library(label, config, &load, experiment.as_ref())?;
+        cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
+        managed_check::check(label, config, &load, &message, &faults)?;
     }
     check::figures(&base, &load)?;
     let name = point_name(axes, &load, &message);
@@ -325,7 +329,7 @@ fn head(
 }
 
 fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
-    let known = || System::NAMES.into_iter();
+    let known = || System::ALL.into_iter().map(System::name);
     match settings.system.or_else(|| System::from_name(label)) {
         Some(System::Fake) => Err(Problem::new(
             ["systems", label, "system"],
@@ -356,7 +360,7 @@ fn resolved(scenario: &Scenario, tree: &YamlNode, axes: &[MatrixAxis<'_>]) -> Ve
     for (label, config) in &scenario.systems {
         let title = scenario.titles.get(label);
         rows.extend(title.map(|title| (format!("systems.{label}.title"), title.clone())));
-        let of_system = flat(&format!("systems.{label}"), config);
+        let of_system = system_keys(label, config);
         let again = config.same_as.is_some();
         let understood = |key: &str| match &segments(key)[2..] {
             ["same-as"] => true,

@@ -5,12 +5,13 @@
 //! and no code to load. Raw settings beyond that are passed on as they are;
 //! their owner judges them.
 use super::file::Settings;
-use crate::model::{Software, System};
+use crate::model::{Service, Software, System};
 use crate::yaml::{Problem, YamlNode, suggest};
 use std::collections::BTreeMap;
 
 /// Whether `system` understands the key at `path` (below its label). The error says what it is for.
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
+    system.service().map_or(Ok(()), |service| leaves_open(service, path))?;
     let kafka = system.software() == Software::Kafka;
     match path {
         ["topic", ..] if !kafka => {
@@ -26,6 +27,13 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
             "`sentinel` belongs to Redis; Kafka's nodes watch each other by settings of `broker`",
         ),
         ["heap"] if !kafka => Err("`heap` is that of Kafka's JVM"),
+        ["nodes", _] if kafka => {
+            Err("shards belong to a Redis Cluster; for Kafka, `topic.partitions` spreads the load")
+        }
+        ["server"] if kafka => Err("`server` chooses between Redis and Valkey"),
+        ["sharded"] if !system.has_key("sharded") => {
+            Err("only Redis Pub/Sub has sharded channels; streams and lists have a shard anyway")
+        }
         ["keys"] if kafka => {
             Err("`keys` belongs to Redis; for Kafka, `topic.partitions` spreads the load")
         }
@@ -39,6 +47,9 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["wait" | "wait-aof", ..] if !system.has_key("wait") => {
             Err("Pub/Sub keeps nothing that a replica could confirm")
         }
+        ["cluster-type"] if system.service() != Some(Service::Msk) => {
+            Err("only clusters of Amazon MSK are of several types")
+        }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
             Err("only Redis Lists and Kafka have a choice of `consume.mode`")
@@ -46,6 +57,30 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["consume", "batch"] if !system.has_key("consume.batch") => {
             Err("Pub/Sub pushes: there is no request whose size could be limited")
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a service leaves it to its users, or to a scenario.
+fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
+    match (service, path) {
+        (Service::Msk, ["broker" | "heap", ..]) => Err(
+            "brokers of MSK are set by AWS and by the cluster's configuration there; \
+             `topic.config` and `client` are yours",
+        ),
+        (Service::Memorydb, ["broker" | "sentinel" | "server", ..]) => {
+            Err("nodes of MemoryDB are set by AWS and by the cluster's parameter group there")
+        }
+        (Service::Memorydb, ["wait" | "wait-aof", ..]) => {
+            Err("MemoryDB answers a write once its log has it in several zones: nobody is left")
+        }
+        (Service::Msk | Service::Sns, ["nodes", ..]) => {
+            Err("how large it is was decided when it was made, and it tells by itself")
+        }
+        (
+            Service::Sns,
+            ["broker" | "sentinel" | "server" | "topic" | "client" | "heap" | "reply", ..],
+        ) => Err("it belongs to Kafka or to Redis"),
         _ => Ok(()),
     }
 }
@@ -89,7 +124,8 @@ const NOT_FOR_REDIS: &[&str] = &[
     "dir dbfilename appendfilename appenddirname include loadmodule*",
     "aclfile user requirepass masterauth masteruser primaryauth primaryuser",
     "rename-command enable-*",
-    "replicaof slaveof replica-announce* slave-announce* cluster-*",
+    "replicaof slaveof replica-announce* slave-announce*",
+    "cluster-enabled cluster-config-file cluster-port cluster-announce* cluster-preferred-*",
     "crash-* ignore-warnings",
 ];
 
@@ -97,7 +133,7 @@ fn not_for_broker(software: Software) -> &'static [&'static str] {
     match software {
         Software::Kafka => NOT_FOR_KAFKA,
         Software::Redis => NOT_FOR_REDIS,
-        Software::Fake => &[],
+        Software::Sns | Software::Fake => &[],
     }
 }
 

@@ -2,7 +2,8 @@
 //! Nothing here talks to a broker.
 
 use super::file::Settings;
-use crate::model::{Software, System};
+use super::shards::{NodeCount, ServerKind, Shards};
+use crate::model::{Service, Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,19 @@ pub struct SystemConfig {
     /// The label whose settings these are: one system under two labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_as: Option<String>,
+    /// Processes that take messages, or may come to.
     pub nodes: u16,
+    /// Of Amazon MSK only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_type: Option<ClusterType>,
+    /// Redis only: they are a Cluster. Shown as `nodes`, where it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Shards>,
+    /// Redis only: whose server; `None` for the one that is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerKind>,
+    /// Redis Pub/Sub only: channels belong to shards.
+    pub sharded: bool,
     /// Nothing is set but what the scenario sets and what the harness cannot do without.
     pub stock: bool,
     /// Faults are injected into it. Follows from the scenario's faults; no key of its own.
@@ -46,6 +59,15 @@ pub struct SystemConfig {
     /// Likewise, files that must have it on disk (WAITAOF).
     pub wait_aof: Option<WaitAof>,
     pub consume: Consume,
+}
+
+/// What a cluster of Amazon MSK is made of, which decides what it allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterType {
+    Standard,
+    Express,
+    Serverless,
 }
 
 /// What speaks to Redis for the load.
@@ -131,15 +153,20 @@ pub enum ConsumeMode {
 impl ConsumeMode {
     /// Before a scenario sets anything.
     const fn of(system: System) -> Self {
-        if matches!(system, System::Kafka) { Self::Group } else { Self::Pop }
+        if matches!(system.software(), Software::Kafka) { Self::Group } else { Self::Pop }
     }
 
     /// Whether `system` has this way.
     pub fn fits(self, system: System) -> bool {
-        let kafka = system == System::Kafka;
+        let kafka = system.software() == Software::Kafka;
         kafka == matches!(self, Self::Group | Self::ShareGroup)
     }
 }
+
+/// Of a cluster of MSK, which is spread over so many zones, whatever it has of them.
+const MSK_NODES: u16 = 3;
+/// MemoryDB is always a Cluster; the least that AWS makes by itself.
+const MEMORYDB: Shards = Shards { shards: 1, replicas: 1 };
 
 /// Copies that must have a message before it is acknowledged.
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -153,8 +180,19 @@ impl SystemConfig {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
-        let nodes = settings.nodes.unwrap_or(1);
-        let replicas = topic.replicas.unwrap_or(1);
+        let msk = system.service() == Some(Service::Msk);
+        let (nodes, cluster) = match settings.nodes {
+            Some(NodeCount::Count(nodes)) => (nodes, None),
+            Some(NodeCount::Cluster(shards)) => (shards.nodes(), Some(shards)),
+            None if system.service() == Some(Service::Memorydb) => {
+                (MEMORYDB.nodes(), Some(MEMORYDB))
+            }
+            None => (if msk { MSK_NODES } else { 1 }, None),
+        };
+        let replicas = topic.replicas.unwrap_or(if msk { MSK_NODES } else { 1 });
+        let cluster_type = settings.cluster_type.or(msk.then_some(ClusterType::Standard));
+        // Elsewhere AWS sets it, and it is 2.
+        let open = cluster_type.is_none_or(|kind| kind == ClusterType::Standard);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
             client
@@ -162,7 +200,7 @@ impl SystemConfig {
                 .or_insert_with(|| ClientLibrary::Direct.name().into());
         }
         // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
-        if replicas >= 3 && !settings.broker.contains_key(MIN_INSYNC) {
+        if replicas >= 3 && open && !settings.broker.contains_key(MIN_INSYNC) {
             config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
         }
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
@@ -173,6 +211,10 @@ impl SystemConfig {
             system,
             same_as: None,
             nodes,
+            cluster_type,
+            cluster,
+            server: settings.server,
+            sharded: settings.sharded.unwrap_or(false),
             stock,
             faulted: false,
             proxied: false,
@@ -206,6 +248,11 @@ impl SystemConfig {
         self.wait.or(self.wait_aof.map(|files| files.replicas)).unwrap_or(0)
     }
 
+    /// Replicas that a primary has while all is well.
+    pub fn replicas(&self) -> u16 {
+        self.cluster.map_or(self.nodes.saturating_sub(1), |shards| shards.replicas)
+    }
+
     /// Kafka's `acks` as the scenario sets it, under either of its names; `None` for Redis and at
     /// librdkafka's default.
     pub fn acks(&self) -> Option<&str> {
@@ -217,8 +264,8 @@ impl SystemConfig {
     /// 5 ms as librdkafka comes, and nothing of Redis.
     pub fn linger_ms(&self) -> f64 {
         let set = |key: &str| self.client.get(key)?.parse().ok();
-        match self.system {
-            System::Kafka => {
+        match self.system.software() {
+            Software::Kafka => {
                 set("linger.ms").or_else(|| set("queue.buffering.max.ms")).unwrap_or(5.0)
             }
             _ => 0.0,
@@ -227,6 +274,6 @@ impl SystemConfig {
 
     /// Partitions, channels, streams or lists that one connection spreads its messages over.
     pub fn partitions(&self) -> u16 {
-        if self.system == System::Kafka { self.topic.partitions } else { self.keys }
+        if self.system.software() == Software::Kafka { self.topic.partitions } else { self.keys }
     }
 }

@@ -197,7 +197,8 @@ impl RunningStudy<'_, '_> {
         if self.study.scenario.fresh_brokers.is_none() {
             self.study.environment.renew()?;
         }
-        if u32::from(config.nodes) > self.manifest.host.cores {
+        let here = config.system.service().is_none();
+        if here && u32::from(config.nodes) > self.manifest.host.cores {
             let (nodes, cores) = (config.nodes, self.manifest.host.cores);
             self.warn(format!(
                 "{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"

@@ -199,6 +199,26 @@ fn a_machine_without_docker_runs_natively() {
 }
 
 #[test]
+fn valkey_is_looked_for_and_nobody_else_needs_it() {
+    const VALKEY: &str = "echo 'Valkey server v=9.1.2 sha=00000000:0 malloc=libc bits=64 build=0'";
+    let programs = [("java", JAVA), ("redis-server", REDIS), ("valkey-server", VALKEY)];
+    let text = Machine::with(&programs).and_kafka().ends_with(0, &["doctor"]);
+    assert!(about(&text, "ok", "valkey-server").0.contains("Valkey 9.1.2 ("), "{text}");
+    let text = Machine::with(&programs[..2]).and_kafka().ends_with(0, &["doctor"]);
+    assert!(about(&text, "ok", "valkey-server").0.contains("none; needed where"), "{text}");
+    for (set, said) in [
+        ("/no/such/valkey", "VALKEY_SERVER=/no/such/valkey not found"),
+        ("redis-server", "is Redis 8.2.3, which `server: valkey` does not mean"),
+    ] {
+        let machine = Machine::with(&programs).and_kafka().and("VALKEY_SERVER", set);
+        let text = machine.ends_with(0, &["doctor"]);
+        let (found, remedy) = about(&text, "warn", "valkey-server");
+        assert!(found.contains(said), "{found}");
+        assert!(remedy.is_some_and(|remedy| remedy.contains("VALKEY_SERVER")), "{text}");
+    }
+}
+
+#[test]
 fn a_machine_with_an_engine_needs_neither_java_nor_redis() {
     let machine = Machine::with(&[("docker", DOCKER)]);
     let text = machine.ends_with(0, &["doctor"]);
@@ -208,6 +228,7 @@ fn a_machine_with_an_engine_needs_neither_java_nor_redis() {
         about(&text, "ok", "image of Kafka").0.contains("apache/kafka:4.4.0 (sha256:aa)"),
         "{text}"
     );
+    about(&text, "ok", "image of Valkey");
     assert!(
         text.contains("docker   can run; `--env auto` takes it")
             && text.contains("native   cannot run"),
@@ -243,6 +264,8 @@ fn images_that_are_nowhere_to_be_had_are_named() {
     about(&text, "ok", "engine");
     assert_fails(&text, "image of Kafka", "apache/kafka:4.4.0", &["docker pull", "KAFKA_IMAGE"]);
     assert_fails(&text, "image of Redis", "mirror.example/redis:8", &["REDIS_IMAGE"]);
+    let (_, remedy) = about(&text, "warn", "image of Valkey");
+    assert!(remedy.is_some_and(|remedy| remedy.contains("VALKEY_IMAGE")), "{text}");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn the_two_real_scenarios_hold_under_every_profile() {
         // One round has no interval, so nothing stands there twice.
         assert!(quick.systems.iter().all(|(_, config)| config.same_as.is_none()));
         assert_eq!((quick.blocks, quick.cells().len()), (1, 2 * quick.systems.len()));
-        assert_eq!(systems(&quick), System::ALL);
+        assert_eq!(systems(&quick), System::COMPARED);
         assert_eq!(quick.warnings(), Vec::<String>::new());
         // Equal rights on all sides.
         assert!(
@@ -157,7 +157,35 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
         for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=10), ("full", 3..=5)] {
             let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
             assert!(blocks.contains(&scenario.blocks), "{name} {profile}");
-            assert_eq!(systems(&scenario), System::ALL, "{name}");
+            assert_eq!(systems(&scenario), System::COMPARED, "{name}");
+        }
+    }
+}
+
+/// One and three of the same: nothing else differs.
+#[test]
+fn the_scenarios_of_redis_clusters_hold_and_compare_like_with_like() {
+    scenario::validate("scenarios/faults/cluster-failover.yaml").unwrap_or_else(|e| panic!("{e}"));
+    let scaling = scenario::validate("scenarios/scaling.yaml").unwrap_or_else(|e| panic!("{e}"));
+    // The first shows what partitions alone do.
+    assert_eq!(scaling.systems[0].1.partitions(), 1);
+    for pair in scaling.systems[1..].chunks(2) {
+        let [(one, small), (three, large)] = pair else { panic!("each system stands twice") };
+        assert!(one.ends_with("-1") && three.ends_with("-3"), "{one}, {three}");
+        assert_eq!((small.nodes, large.nodes), (1, 3), "{one}, {three}");
+        let (nodes, cluster, heap) = (large.nodes, large.cluster, large.heap);
+        let grown = scenario::SystemConfig { nodes, cluster, heap, ..small.clone() };
+        assert_eq!(&grown, large, "{one}, {three}");
+        assert_eq!(small.partitions(), 6);
+    }
+    for profile in ["quick", "standard", "full"] {
+        let scenario =
+            scenario::load("scaling", &overrides(Some(profile), &[], &[], &[])).unwrap();
+        assert_eq!(systems(&scenario), System::ALL, "{profile}");
+        let (told, took) = (scenario.warnings(), scenario.estimate().duration);
+        match profile {
+            "quick" => assert!(took.secs_f64() <= 75.0, "{took}"),
+            _ => assert_eq!(told, Vec::<String>::new(), "{profile}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use brokerbench::environment::{Broker, Docker, Environment, NodeAction, NodeRole
 use brokerbench::fault::proxy::Condition;
 use brokerbench::model::System;
 use brokerbench::result::{Manifest, Status};
-use brokerbench::scenario::SystemConfig;
+use brokerbench::scenario::{Shards, SystemConfig};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -144,6 +144,27 @@ fn three_nodes_stand_behind_their_proxies_and_lose_one() {
         broker.check().unwrap();
         broker.stop().unwrap();
     }
+}
+
+/// That it was started says that each of them finds the cluster whole.
+#[test]
+#[ignore = "needs a container engine"]
+fn six_containers_make_a_redis_cluster_that_loses_a_node_and_gets_it_back() {
+    let mut environment = Docker::new(exe()).unwrap();
+    let cluster = Some(Shards { shards: 3, replicas: 1 });
+    for proxied in [false, true] {
+        let begun = Instant::now();
+        let config = SystemConfig { cluster, proxied, ..config(System::RedisStreams, 6) };
+        let mut broker = environment.start(&config).unwrap();
+        eprintln!("six nodes after {:.2?}", begun.elapsed());
+        assert_eq!((broker.addresses().len(), broker.pids().len()), (6, 6));
+        broker.faultable().unwrap().act(1, NodeAction::Kill).unwrap();
+        broker.faultable().unwrap().act(1, NodeAction::Start).unwrap();
+        broker.check().unwrap();
+        broker.stop().unwrap();
+    }
+    drop(environment);
+    gone_within(&std::env::temp_dir(), Duration::ZERO);
 }
 
 #[test]

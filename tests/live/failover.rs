@@ -6,7 +6,6 @@ use crate::support::harness::exe;
 use brokerbench::clock::Clock;
 use brokerbench::driver::{self, Driver, Incoming, Outcome, Outgoing, Submitted};
 use brokerbench::environment::{Broker, Environment, Native, NodeAction};
-use brokerbench::fault::proxy::Condition;
 use brokerbench::scenario::{self, Cell, Overrides};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -373,14 +372,14 @@ fn cut_off(systems: &str, down: Duration) -> (Seen, BTreeMap<u32, u32>) {
         let links = faultable.links(index);
         assert!(!links.is_empty());
         for link in links {
-            link.apply(Condition::Stall).unwrap();
+            link.cut().unwrap();
         }
     };
     let heal = |broker: &mut dyn Broker| {
         let faultable = broker.faultable().unwrap();
         let links = (0..3).flat_map(|index| faultable.links(index));
         links.for_each(|link| {
-            link.revert().unwrap();
+            link.mend().unwrap();
         });
     };
     let (seen, _, kept) = through(&cell, down, cut, heal);

@@ -143,7 +143,7 @@ fn a_broker_that_ends_of_its_full_disk_is_started_again_and_the_load_goes_on() {
 }
 
 /// Every kind, with what it needs, and what it is done to.
-const EVERY: [(&str, &str); 16] = [
+const EVERY: [(&str, &str); 17] = [
     ("kind: stop", ONE),
     ("kind: kill", ONE),
     ("kind: pause", ONE),
@@ -155,6 +155,7 @@ const EVERY: [(&str, &str); 16] = [
     ("kind: net-refuse", ONE),
     ("kind: net-bitflip, one-in: 10", ONE),
     ("kind: net-partition, target: primary", THREE),
+    ("kind: reshard, target: leader", CLUSTER),
     ("kind: disk-slow", ONE),
     ("kind: disk-full, room: 64KiB", ONE),
     ("kind: mem-full, room: 1GiB", ONE),
@@ -163,6 +164,7 @@ const EVERY: [(&str, &str); 16] = [
 ];
 const ONE: &str =
     "{redis-streams: {maxlen: none, broker: {appendonly: 'yes', appendfsync: always, save: ''}}}";
+const CLUSTER: &str = "{redis-streams: {nodes: {shards: 3}, maxlen: none}}";
 const THREE: &str = "{redis-streams: {nodes: 3, maxlen: none}}";
 
 #[test]
@@ -184,7 +186,7 @@ fn whatever_ends_the_harness_during_any_fault_leaves_nothing() {
 }
 
 fn ends_clean(fault: &str, systems: &str, signal: Signal, code: Option<i32>) {
-    let brief = fault.ends_with("consumer-kill") || fault.ends_with("net-reset");
+    let brief = ["consumer-kill", "net-reset", "reshard"].iter().any(|kind| fault.contains(kind));
     let lasts = if brief { "" } else { ", for: 8s" };
     let text = scenario(systems, &format!("[{{{fault}, at: 500ms{lasts}}}]"));
     let mut running = start(&text, &["--set", "load.rate=500/s"], &[]);

@@ -2,6 +2,7 @@
 //! `run::` behind `live` takes those of `run.rs` alone. They need Java, Kafka and Redis
 //! (`brokerbench fetch`, or `KAFKA_HOME` and `REDIS_SERVER`), those of `docker` a container engine.
 
+mod cluster;
 mod docker;
 mod environment;
 mod failover;
@@ -21,4 +22,5 @@ mod share;
 mod size;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 mod topologies;

@@ -200,12 +200,12 @@ fn a_primary_cut_off_from_the_others_goes_on_serving_clients() {
     assert_eq!(redis(&first, "PING").unwrap(), "+PONG");
 
     // The others' way alone.
-    links[0].apply(STALL).unwrap();
+    links[0].cut().unwrap();
     let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
     assert!(addresses.contains(&second), "clients are sent through their proxy: {second}");
     assert_eq!(redis(&first, "SET k lost").unwrap(), "+OK", "two primaries");
     assert_eq!(redis(&second, "SET k kept").unwrap(), "+OK");
-    links[0].revert().unwrap();
+    links[0].mend().unwrap();
     within("the old one follows", || redundancy(cluster.as_mut(), (3, 3)));
     assert!(redis(&first, "SET k no").unwrap().starts_with("-READONLY"));
 }
@@ -268,7 +268,8 @@ fn clients_of_kafka_and_its_nodes_pass_through_proxies_of_their_own() {
     assert!(broker.addresses().contains(&leader), "{leader}");
     for index in 0..3 {
         let carried = broker.faultable().unwrap().links(index);
-        let carried = carried.iter().map(|link| link.counters().to_upstream).collect::<Vec<_>>();
+        let carried = carried.iter().map(|link| link.proxy.counters().to_upstream);
+        let carried: Vec<u64> = carried.collect();
         assert_eq!(carried.len(), 8, "brokers and controllers, to two others and back");
         assert!(carried.iter().filter(|bytes| **bytes > 0).count() >= 4, "{carried:?}");
         broker.faultable().unwrap().proxy(index).unwrap().apply(STALL).unwrap();

@@ -5,19 +5,58 @@
 //! is never shown: an error quotes a value only where none can be a secret. A secret is a
 //! reference, `${env:NAME}`, and nothing else.
 
+mod keys;
+mod logins;
+mod sns;
+
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
+use crate::model::{Service, Software, System};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
-use std::collections::BTreeMap;
-use std::fmt;
+use keys::{
+    KafkaKeys, NO_REFERENCE, REFERENCE, RedisKeys, Reference, TargetsFile, TlsKeys, TlsMap,
+};
+use logins::{LoginPlace, Logins};
 use std::path::Path;
 
-/// Where each software is and how it is reached.
+/// Where each software and each service is and how it is reached.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub kafka: Option<Reach>,
     pub redis: Option<Reach>,
+    pub msk: Option<Reach>,
+    pub memorydb: Option<Reach>,
+    /// The address of SNS, and that of SQS where it is another.
+    pub sns: Option<Reach>,
+}
+
+impl Targets {
+    /// Each that is there, by the name of its block.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Software, &Reach)> {
+        let blocks = [
+            ("kafka", Software::Kafka, &self.kafka),
+            ("redis", Software::Redis, &self.redis),
+            (Service::Msk.name(), Software::Kafka, &self.msk),
+            (Service::Memorydb.name(), Software::Redis, &self.memorydb),
+            (Service::Sns.name(), Software::Sns, &self.sns),
+        ];
+        blocks.into_iter().filter_map(|(name, kind, reach)| Some((name, kind, reach.as_ref()?)))
+    }
+
+    /// The block that describes a system's brokers.
+    pub fn block(system: System) -> &'static str {
+        match (system.service(), system.software()) {
+            (Some(service), _) => service.name(),
+            (None, Software::Kafka) => "kafka",
+            (None, _) => "redis",
+        }
+    }
+
+    /// Where a system's brokers are.
+    pub fn reach(&self, system: System) -> Option<&Reach> {
+        let wanted = Self::block(system);
+        self.all().find_map(|(block, _, reach)| (block == wanted).then_some(reach))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,123 +72,6 @@ pub struct Around<'a> {
     pub remote: bool,
     /// The environment variable of that name, unless it is unset or empty.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TargetsFile {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    #[serde(default, deserialize_with = "given")]
-    kafka: Option<KafkaKeys>,
-    #[serde(default, deserialize_with = "given")]
-    redis: Option<RedisKeys>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct KafkaKeys {
-    brokers: Vec<String>,
-    #[serde(default, deserialize_with = "given")]
-    tls: Option<TlsKeys>,
-    #[serde(default, deserialize_with = "given")]
-    sasl: Option<SaslKeys>,
-    #[serde(default)]
-    client: BTreeMap<String, String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SaslKeys {
-    mechanism: Mechanism,
-    user: String,
-    password: Reference,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RedisKeys {
-    address: String,
-    #[serde(default, deserialize_with = "given")]
-    tls: Option<TlsKeys>,
-    #[serde(default, deserialize_with = "given")]
-    user: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    password: Option<Reference>,
-    #[serde(default)]
-    database: u32,
-}
-
-/// `tls: true`, or a map of these.
-#[derive(Default)]
-struct TlsKeys(Option<TlsMap>);
-
-#[derive(serde::Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TlsMap {
-    #[serde(default, deserialize_with = "given")]
-    ca: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    certificate: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    key: Option<String>,
-}
-
-/// A key that is there must say something: `tls:` with nothing behind it must
-/// not come to mean "no TLS".
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-impl<'de> Deserialize<'de> for TlsKeys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = TlsKeys;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`true`, `false` or a map of `ca`, `certificate`, `key`")
-            }
-            fn visit_bool<E>(self, on: bool) -> Result<TlsKeys, E> {
-                Ok(TlsKeys(on.then(TlsMap::default)))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TlsKeys, A::Error> {
-                TlsMap::deserialize(de::value::MapAccessDeserializer::new(map))
-                    .map(|keys| TlsKeys(Some(keys)))
-            }
-        }
-        deserializer.deserialize_any(Keys)
-    }
-}
-
-/// The name of an environment variable, written `${env:NAME}`.
-struct Reference(String);
-
-const NO_REFERENCE: &str =
-    "a secret does not stand in a file or on a command line, where others read it";
-const REFERENCE: &str = "put it into an environment variable and write ${env:NAME}";
-
-impl Reference {
-    fn of(text: &str) -> Option<Self> {
-        let name = text.strip_prefix("${env:")?.strip_suffix('}')?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        (!name.is_empty() && name.chars().all(plain)).then(|| Self(name.to_owned()))
-    }
-
-    fn resolve(&self, around: &Around<'_>) -> Result<SecretString, String> {
-        let value = (around.variable)(&self.0);
-        value
-            .map(SecretString::from)
-            .ok_or_else(|| format!("the environment variable {} is not set", self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Reference {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::of(&text).ok_or_else(|| de::Error::custom(format!("{NO_REFERENCE}: {REFERENCE}")))
-    }
 }
 
 /// Reads a targets file. Files that it names are looked for beside it.
@@ -184,16 +106,26 @@ pub fn targets_from_text(
             }
         }
         let file: TargetsFile = decode(&tree)?;
-        let kafka = file.kafka.map(|keys| kafka_of(keys, &tree, folder, around)).transpose()?;
-        let redis = file.redis.map(|keys| redis_of(keys, folder, around)).transpose()?;
-        if kafka.is_none() && redis.is_none() {
-            return Err(Problem::new::<String>(
-                [],
-                "it names no broker",
-                "add `kafka:` or `redis:`",
-            ));
+        let kafka = |block: &str, keys: Option<KafkaKeys>| {
+            keys.map(|keys| kafka_of(block, keys, &tree, folder, around)).transpose()
+        };
+        let redis = |block: &str, keys: Option<RedisKeys>| {
+            keys.map(|keys| redis_of(block, keys, folder, around)).transpose()
+        };
+        let targets = Targets {
+            kafka: kafka("kafka", file.kafka)?,
+            redis: redis("redis", file.redis)?,
+            msk: kafka("msk", file.msk)?,
+            memorydb: redis("memorydb", file.memorydb)?,
+            sns: file.sns.map(|keys| sns::reach(keys, folder, around)).transpose()?,
+        };
+        match targets.all().next() {
+            Some(_) => Ok(targets),
+            None => {
+                let remedy = "add `kafka:`, `redis:`, `msk:`, `memorydb:` or `sns:`";
+                Err(Problem::new::<String>([], "it names no broker", remedy))
+            }
         }
-        Ok(Targets { kafka, redis })
     };
     file().map_err(|problem| shown(problem.located(&tree), source))
 }
@@ -203,18 +135,24 @@ pub fn targets_from_text(
 fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
     let harmless = [
-        "schema",
-        "kafka.brokers",
-        "kafka.sasl.mechanism",
-        "kafka.client",
-        "redis.address",
-        "redis.database",
+        "brokers",
+        "sasl.mechanism",
+        "sasl.iam",
+        "client",
+        "address",
+        "database",
+        "iam",
+        "endpoints",
     ];
-    let named = |plain: &str| {
-        key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']))
+    let within = |key: &str, plain: &str| {
+        key.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
     };
+    let named = key == "schema"
+        || key
+            .split_once('.')
+            .is_some_and(|(_, key)| harmless.iter().any(|plain| within(key, plain)));
     let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
-    if !(harmless.iter().any(|plain| named(plain)) && quoted) {
+    if !(named && quoted) {
         problem.value = None;
         // What serde found instead is the value again.
         problem.what = problem.what.split(", found").next().unwrap_or_default().into();
@@ -223,6 +161,7 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
 }
 
 fn kafka_of(
+    block: &str,
     keys: KafkaKeys,
     tree: &YamlNode,
     folder: &Path,
@@ -230,7 +169,7 @@ fn kafka_of(
 ) -> Result<Reach, Problem> {
     if keys.brokers.is_empty() {
         return Err(Problem::new(
-            ["kafka", "brokers"],
+            [block, "brokers"],
             "there is no address",
             "write `brokers: [host:port]`",
         ));
@@ -239,15 +178,15 @@ fn kafka_of(
     for (index, broker) in keys.brokers.iter().enumerate() {
         let wrong = || {
             Problem::new(
-                ["kafka", "brokers", &index.to_string()],
+                [block, "brokers", &index.to_string()],
                 "not an address",
                 "write host:port",
             )
         };
         addresses.push(host_and_port(broker, None).ok_or_else(wrong)?);
     }
-    if let Some(node) = tree.get(&["kafka", "client"]) {
-        raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
+    if let Some(node) = tree.get(&[block, "client"]) {
+        raw_settings(&[block, "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
             if problem.what.contains("scenario") {
                 problem.what = Box::from(
                     "this setting is not for `client`: it has keys of its own here, \
@@ -260,60 +199,44 @@ fn kafka_of(
             problem
         })?;
     }
-    let login = keys.sasl.map(|sasl| {
-        let password = sasl.password.resolve(around);
-        let password =
-            password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
-        if sasl.user.is_empty() {
-            return Err(Problem::new(
-                ["kafka", "sasl", "user"],
-                "it is empty",
-                "write the name to log in with",
-            ));
-        }
-        Ok(Login { user: Some(sasl.user), password, mechanism: sasl.mechanism })
-    });
+    let tls = tls_of(block, keys.tls, folder)?;
+    let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };
+    let logins = keys.sasl.map_or(Ok(Logins::default()), |sasl| place.sasl(sasl))?;
     let terms = Terms {
         remote: around.remote,
-        tls: tls_of("kafka", keys.tls, folder)?,
-        login: login.transpose()?,
-        database: 0,
+        tls,
+        login: logins.login,
+        tokens: logins.tokens,
         client: keys.client,
+        ..Terms::default()
     };
     Ok(Reach { addresses, access: terms.into() })
 }
 
-fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
+fn redis_of(
+    block: &str,
+    mut keys: RedisKeys,
+    folder: &Path,
+    around: &Around<'_>,
+) -> Result<Reach, Problem> {
     let wrong = || {
         Problem::new(
-            ["redis", "address"],
+            [block, "address"],
             "not an address",
             "write host:port; TLS and login have their own keys",
         )
     };
     let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
-    let login = match (keys.user, keys.password) {
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(Problem::new(
-                ["redis", "user"],
-                "there is no `password` beside it",
-                REFERENCE,
-            ));
-        }
-        (user, Some(reference)) => {
-            let password = reference.resolve(around);
-            let password =
-                password.map_err(|what| Problem::new(["redis", "password"], what, SET_IT))?;
-            Some(Login { user, password, mechanism: Mechanism::Plain })
-        }
-    };
+    let tls = tls_of(block, keys.tls.take(), folder)?;
+    let place = LoginPlace { block, address: &address, tls: tls.is_some(), folder, around };
+    let logins = place.redis(&mut keys)?;
     let terms = Terms {
         remote: around.remote,
-        tls: tls_of("redis", keys.tls, folder)?,
-        login,
+        tls,
+        login: logins.login,
+        tokens: logins.tokens,
         database: keys.database,
-        client: BTreeMap::new(),
+        ..Terms::default()
     };
     Ok(Reach { addresses: vec![address], access: terms.into() })
 }
@@ -351,7 +274,8 @@ pub fn targets_from_flags(
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
     let kafka = kafka.map(|list| kafka_list(list, around)).transpose()?;
-    Ok(Targets { kafka, redis: redis.map(|url| redis_url(url, around)).transpose()? })
+    let redis = redis.map(|url| redis_url(url, around)).transpose()?;
+    Ok(Targets { kafka, redis, ..Targets::default() })
 }
 
 fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
@@ -417,7 +341,7 @@ fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
         .then(|| Tls::new(None, None))
         .transpose()
         .map_err(|error| refuse(&error.to_string()))?;
-    let terms = Terms { remote: around.remote, tls, login, database, client: BTreeMap::new() };
+    let terms = Terms { remote: around.remote, tls, login, database, ..Terms::default() };
     Ok(Reach { addresses: vec![address], access: terms.into() })
 }
 

@@ -84,7 +84,8 @@ impl Admin {
     pub fn connect(clients: &Clients, name: &str) -> Result<Self, DriverError> {
         let failed = "make an admin client";
         let client = clients.settings.admin().create_with_context(clients.context());
-        let client = client.map_err(|error| refused(failed, error))?;
+        let client: AdminClient<KafkaContext> = client.map_err(|error| refused(failed, error))?;
+        clients.admit(client.inner())?;
         let runtime =
             Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
         Ok(Self { name: name.to_owned(), client, runtime, clients: clients.clone() })

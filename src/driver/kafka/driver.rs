@@ -144,7 +144,7 @@ impl KafkaDriver {
 
 impl Driver for KafkaDriver {
     fn system(&self) -> System {
-        System::Kafka
+        self.cell.config.system
     }
 
     fn prepare(&self) -> Result<(), DriverError> {

@@ -5,7 +5,7 @@
 //! is in force. A setting that the library does not know is an error before anything is connected.
 
 use super::client_keys::{ALIASES, CONSUMER, ClientKeys, PRODUCER, check_keys};
-use crate::access::{Access, ExposeSecret};
+use crate::access::{Access, ExposeSecret, OAUTHBEARER};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
@@ -34,6 +34,8 @@ pub struct ClientSettings {
     pub patient: bool,
     /// Whether a consumer looks again and again instead of sleeping: under `load.pacer: spin`.
     pub spins: bool,
+    /// Whether new clients come one by one: to MSK.
+    pub slowly: bool,
 }
 
 impl ClientSettings {
@@ -56,11 +58,13 @@ impl ClientSettings {
             alone.map_err(|error| refused(key, &unfit(key, error)))?;
         }
         let secured = access.tls().map(|_| "security.protocol").into_iter();
-        let secured = secured.chain(access.login().map(|_| "sasl.mechanism"));
+        let logged_in = access.login().is_some() || access.tokens().is_some();
+        let secured = secured.chain(logged_in.then_some("sasl.mechanism"));
         let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
         let (access, acks) = (access.clone(), read(&producer, "acks"));
         let (patient, spins) = (cell.load.deadline.is_some(), cell.load.pacer == Pacer::Spin);
-        Ok(Self { acks, producer, consumer, asked, access, patient, spins })
+        let slowly = cell.config.system == System::Msk;
+        Ok(Self { acks, producer, consumer, asked, access, patient, spins, slowly })
     }
 
     /// A member of `group`.
@@ -197,11 +201,12 @@ fn consumer(mut common: ClientConfig, cell: &Cell) -> ClientConfig {
 /// TLS and login, as our own connections have them. librdkafka verifies certificates and host names
 /// by default, and nothing here or in a scenario can switch that off.
 fn secure(config: &mut ClientConfig, access: &Access) {
-    let protocol = match (access.tls(), access.login()) {
-        (None, None) => return,
-        (Some(_), None) => "ssl",
-        (None, Some(_)) => "sasl_plaintext",
-        (Some(_), Some(_)) => "sasl_ssl",
+    let logs_in = access.login().is_some() || access.tokens().is_some();
+    let protocol = match (access.tls(), logs_in) {
+        (None, false) => return,
+        (Some(_), false) => "ssl",
+        (None, true) => "sasl_plaintext",
+        (Some(_), true) => "sasl_ssl",
     };
     config.set("security.protocol", protocol);
     if let Some(tls) = access.tls() {
@@ -210,7 +215,10 @@ fn secure(config: &mut ClientConfig, access: &Access) {
             config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key.expose_secret());
         }
     }
-    if let Some(login) = access.login() {
+    if access.tokens().is_some() {
+        // The tokens themselves are handed over as they come: `Clients`, `KafkaContext`.
+        config.set("sasl.mechanism", OAUTHBEARER);
+    } else if let Some(login) = access.login() {
         config
             .set("sasl.mechanism", login.mechanism.name())
             .set("sasl.username", login.user.as_deref().unwrap_or_default())

@@ -30,6 +30,9 @@ const DECISIVE: &[&str] = &[
     "auto-aof-rewrite-percentage",
     "client-output-buffer-limit",
     "client-query-buffer-limit",
+    "cluster-enabled",
+    "cluster-node-timeout",
+    "cluster-require-full-coverage",
     "databases",
     "hz",
     "io-threads",
@@ -71,6 +74,8 @@ pub struct ServerInfo {
     pub settings: BTreeMap<String, String>,
     /// Whether it is a primary that nobody follows; `None` where it does not tell.
     pub alone: Option<bool>,
+    /// Whether it is a node of a Redis Cluster.
+    pub clustered: bool,
 }
 
 impl ServerInfo {
@@ -96,7 +101,8 @@ impl ServerInfo {
             _ => ("Redis", compatible),
         };
         let (name, version, compatible) = (name.into(), version.into(), compatible.into());
-        Self { name, version, compatible, settings, alone }
+        let clustered = field("cluster_enabled") == Some("1");
+        Self { name, version, compatible, settings, alone, clustered }
     }
 
     /// Refuses a server that lacks the commands of this driver.
@@ -153,6 +159,9 @@ impl Connection {
             told => told?,
         };
         settings.retain(|name, _| DECISIVE.contains(&name.as_str()));
+        if settings.get("cluster-enabled").is_none_or(|on| on != "yes") {
+            settings.retain(|name, _| !name.starts_with("cluster-"));
+        }
         Ok(ServerInfo::parse(&info, settings))
     }
 

@@ -5,31 +5,29 @@ use super::capability::cluster::RedisCluster;
 use super::capability::{cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
-use super::load::ConsumerPlace;
+use super::load::Lanes;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
-use super::load::publisher::{RedisPublisher, silence};
-use super::load::reconnect::Reconnect;
-use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
+use super::load::publisher::RedisPublisher;
+use super::load::resilient::patiently;
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
-use super::redis_rs::RedisRsPublisher;
+use super::slots;
 use super::survival;
-use super::{CLOSE, PROBE, RETRY, SET_UP};
+use super::{CLOSE, PROBE, RETRY};
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
 };
 use crate::driver::packing::Unpacking;
-use crate::driver::timeouts::request_timeout;
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outgoing, Publisher,
     Subscriber, Target, packing,
 };
 use crate::model::System;
+use crate::result::words::name;
 use crate::result::{Description, Survives};
-use crate::scenario::{Cell, ClientLibrary, Pacer, Reply};
-use crate::units::Span;
+use crate::scenario::{Cell, Reply};
 use redis::Cmd;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -46,9 +44,12 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     if let Some(why) = primitive.refuses(cell) {
         return Err(refuse(why));
     }
-    let keys =
-        (0..cell.config.keys.max(1)).map(|index| format!("{}-{index}", target.name)).collect();
-    let primary = Primary::new(endpoint, target.routes.clone())?;
+    let shards = cell.config.cluster.map(|cluster| cluster.shards);
+    let keys = slots::keys(&target.name, cell.config.keys.max(1), shards);
+    let mut primary = Primary::new(endpoint, target.routes.clone())?;
+    if shards.is_some() {
+        primary = primary.in_cluster(&target.addresses)?.of(&keys[0]);
+    }
     Ok(Box::new(RedisDriver {
         cell: cell.clone(),
         primitive,
@@ -63,6 +64,7 @@ pub struct RedisDriver {
     pub(super) cell: Cell,
     pub(super) primitive: &'static dyn Primitive,
     pub(super) target: Target,
+    /// Who takes the writes; of a Redis Cluster, those of the first stream.
     pub(super) primary: Primary,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
@@ -73,7 +75,7 @@ pub struct RedisDriver {
 
 impl RedisDriver {
     /// The publishing command of each stream, up to its last argument, the payload.
-    fn publishing(&self) -> Vec<Cmd> {
+    pub(super) fn publishing(&self) -> Vec<Cmd> {
         self.keys.iter().map(|key| self.primitive.publish(key, self.cell.config.maxlen)).collect()
     }
 
@@ -109,7 +111,8 @@ impl RedisDriver {
     }
 
     fn outside(&self) -> RedisCluster {
-        RedisCluster { first: self.primary.clone(), wanted: self.cell.config.nodes.into() }
+        let (first, wanted) = (self.primary.clone(), self.cell.config.nodes.into());
+        RedisCluster { first, keys: self.keys.clone(), wanted }
     }
 
     pub(super) fn server(&self, control: &mut Connection) -> Result<&ServerInfo, DriverError> {
@@ -119,90 +122,24 @@ impl RedisDriver {
         self.server.get().ok_or_else(|| self.primary.endpoint.refused("INFO", "no answer was kept"))
     }
 
-    /// A producer that ends with its connections, through the library that the cell names.
-    fn plain_publisher(&self, connections: u16) -> Result<Box<dyn Publisher>, DriverError> {
-        let (endpoint, clock) = (self.primary.find()?, self.target.clock);
-        if self.cell.config.library() == ClientLibrary::RedisRs {
-            let commands = self.publishing();
-            return Ok(Box::new(RedisRsPublisher::connect(
-                &endpoint,
-                clock,
-                connections,
-                commands,
-            )?));
+    /// Refuses another kind of server than the scenario says: one that runs already is as it is,
+    /// and so is an image that a variable names.
+    fn check_kind(&self, server: &ServerInfo) -> Result<(), DriverError> {
+        let refuse = |cause: String| Err(self.primary.endpoint.refused("prepare", cause));
+        let ServerInfo { name: found, version, .. } = server;
+        let wanted = self.cell.config.server.map(|wanted| name(&wanted));
+        if let Some(wanted) = wanted.filter(|wanted| !wanted.eq_ignore_ascii_case(found)) {
+            return refuse(format!(
+                "{found} {version} answers, and the scenario says `server: {wanted}`: remove the \
+                 key, or name a server of that kind"
+            ));
         }
-        let reply = self.cell.config.reply;
-        let open = |_| {
-            let mut connection = Connection::open(&endpoint)?;
-            if reply == Reply::Off {
-                silence(&mut connection)?;
-            }
-            Ok(connection)
-        };
-        let opened = (0..connections.max(1)).map(open).collect::<Result<_, _>>()?;
-        Ok(Box::new(RedisPublisher::over(
-            opened,
-            clock,
-            self.cell.load.batch,
-            self.commands(),
-            reply,
-            CopiesWait::under(&self.cell.config, &self.cell.load).as_ref(),
-        )?))
-    }
-
-    pub(super) fn place(&self, subscription: u16, consumer: u16) -> ConsumerPlace {
-        ConsumerPlace {
-            clock: self.target.clock,
-            keys: self.keys.clone(),
-            group: format!("g{subscription}"),
-            consumer: format!("c{consumer}"),
-            processing: self.processing_list(&self.keys[0], consumer),
-            batch: self.cell.config.consume.batch.max(1),
-            outlives: self.cell.load.deadline.is_some(),
+        if server.clustered && !self.primary.is_of_cluster() {
+            let cause = "it is a node of a Redis Cluster: write `nodes: {shards: 3}` under the \
+                         label, or as many shards as it has";
+            return refuse(cause.into());
         }
-    }
-
-    /// A connection that is ready to consume.
-    pub(super) fn joined(
-        &self,
-        endpoint: &Endpoint,
-        place: &ConsumerPlace,
-    ) -> Result<Connection, DriverError> {
-        let mut connection = Connection::open(endpoint)?;
-        self.primitive.join(&mut connection, place, "$")?;
-        match self.cell.load.pacer {
-            Pacer::Spin => connection.spins = true,
-            Pacer::Sleep => connection.nap()?,
-        }
-        Ok(connection)
-    }
-
-    /// A consumer over as many connections as it takes.
-    fn outliving(
-        &self,
-        place: ConsumerPlace,
-        deadline: Span,
-    ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
-        let dial = {
-            let place = place.clone();
-            move |from: &str| {
-                let mut connection = primary.connect()?;
-                primitive.join(&mut connection, &place, from)?;
-                Ok(connection)
-            }
-        };
-        let inner = primitive.consumer(patiently(SET_UP, || dial("$"))?, place);
-        // A group that is gone was lost by the server, with or without entries. A new one at the
-        // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
-        // some may come twice.
-        let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(
-            inner,
-            reconnect,
-            request_timeout(deadline).nanos(),
-            clock,
-        )))
+        Ok(())
     }
 
     /// A way to read back what is stored, without taking it.
@@ -219,12 +156,20 @@ impl RedisDriver {
     /// A way to ask the primary. Where clients outlive their connections, it is tried for as long
     /// as they would.
     pub(super) fn control(&self, limit: Duration) -> Result<Connection, DriverError> {
+        self.control_of(&self.primary, limit)
+    }
+
+    pub(super) fn control_of(
+        &self,
+        primary: &Primary,
+        limit: Duration,
+    ) -> Result<Connection, DriverError> {
         let deadline = self
             .cell
             .load
             .deadline
             .map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
-        patiently(deadline.min(limit), || Connection::open(&self.primary.find()?))
+        patiently(deadline.min(limit), || Connection::open(&primary.find()?))
     }
 
     /// One message through every stream, from a producer to a consumer.
@@ -258,40 +203,6 @@ impl RedisDriver {
         }
         Ok(())
     }
-
-    fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
-        let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
-        let rules = RetryRules {
-            again: !self.primitive.at_most_once(),
-            answers: reply == Reply::On,
-            batch: load.batch.max(1),
-            deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
-        };
-        let (connections, commands) = (load.connections, self.commands());
-        Ok(Box::new(ResilientPublisher::connect(
-            &self.primary,
-            clock,
-            connections,
-            commands,
-            rules,
-            CopiesWait::under(&self.cell.config, load).as_ref(),
-        )?))
-    }
-
-    fn load_subscriber(&self, place: ConsumerPlace) -> Result<Box<dyn Subscriber>, DriverError> {
-        if let Some(deadline) = self.cell.load.deadline {
-            return self.outliving(place, deadline);
-        }
-        let endpoint = self.primary.find()?;
-        match self.cell.config.library() {
-            ClientLibrary::RedisRs => self.primitive.library_consumer(&endpoint, place),
-            ClientLibrary::Direct => {
-                Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
-            }
-        }
-    }
 }
 
 impl Driver for RedisDriver {
@@ -303,13 +214,15 @@ impl Driver for RedisDriver {
         let mut control = self.control(RETRY)?;
         let server = self.server(&mut control)?;
         server.check(&self.primary.endpoint)?;
+        self.check_kind(server)?;
         if self.cell.config.wait_aof.is_some() {
             server.check_for_waitaof(&self.primary.endpoint)?;
         }
-        control.delete(&self.target.name, &self.every_key())?;
+        self.check_shards()?;
+        self.delete(&mut control, RETRY)?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
-        control.delete(&self.target.name, &self.every_key())?;
+        self.delete(&mut control, RETRY)?;
         probed
     }
 
@@ -323,8 +236,9 @@ impl Driver for RedisDriver {
         let connection = self.primary.connect_within(limit)?;
         let (clock, commands) = (self.target.clock, self.commands());
         let wait = CopiesWait::of(&self.cell.config, limit / 2);
+        let (lanes, wait) = (Lanes::together(), wait.as_ref());
         let one =
-            RedisPublisher::over(vec![connection], clock, 1, commands, Reply::On, wait.as_ref())?;
+            RedisPublisher::over(vec![connection], lanes, clock, 1, commands, Reply::On, wait)?;
         packing::packing(&self.cell, Box::new(one))
     }
 
@@ -333,7 +247,7 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let inner = self.load_subscriber(self.place(subscription, consumer))?;
+        let inner = self.load_subscriber(subscription, consumer)?;
         packing::unpacking(&self.cell, inner)
     }
 
@@ -352,12 +266,8 @@ impl Driver for RedisDriver {
         }
         let (reading, command) =
             (self.primitive.large(&self.keys[0]), self.commands().swap_remove(0));
-        Ok(Box::new(large::RedisLarge::connect(
-            &self.primary.endpoint,
-            self.target.clock,
-            reading,
-            command,
-        )?))
+        let (server, clock) = (self.primary.find()?, self.target.clock);
+        Ok(Box::new(large::RedisLarge::connect(&server, clock, reading, command)?))
     }
 
     fn survives(&self) -> Survives {
@@ -379,11 +289,12 @@ impl Driver for RedisDriver {
             self.server(&mut control)?,
         );
         description.broker_config.extend(self.outside().settings()?);
+        self.describe_spread(&mut description)?;
         Ok(description)
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.control(CLOSE)?.delete(&self.target.name, &self.every_key())
+        self.delete(&mut self.control(CLOSE)?, CLOSE)
     }
 
     fn counted(
@@ -391,7 +302,8 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<WatchedSubscriber<Requests>, DriverError> {
-        requests::watched(self.subscriber(subscription, consumer)?, &self.primary.endpoint)
+        let servers = self.servers_of(subscription, consumer)?;
+        requests::watched(self.subscriber(subscription, consumer)?, &servers)
     }
 
     fn stalled(
@@ -414,11 +326,8 @@ impl Driver for RedisDriver {
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
-        Ok(Box::new(cache::RedisCache::connect(
-            &self.primary.endpoint,
-            self.target.clock,
-            &self.target.name,
-        )?))
+        let (clock, name) = (self.target.clock, &self.target.name);
+        Ok(Box::new(cache::RedisCache::connect(&self.primary, clock, name)?))
     }
 }
 

@@ -4,6 +4,7 @@
 //! The password leaves this module only towards the server: it is in no `Debug`,
 //! no error and no address.
 
+use super::slots;
 use crate::access::{Access, ExposeSecret, Stream};
 use crate::driver::{DriverError, Outgoing};
 use crate::model::System;
@@ -122,8 +123,13 @@ impl fmt::Debug for Endpoint {
 }
 
 /// Why something must be tried again, in words that are the same each time: without the address,
-/// which is known.
+/// which is known, and without the slot of a redirection.
 pub fn reason(error: &DriverError) -> String {
+    if let DriverError::Refused { cause, .. } | DriverError::Protocol { cause, .. } = error
+        && let Some(redirected) = slots::redirection(cause)
+    {
+        return redirected.into();
+    }
     match error {
         DriverError::Disconnected { cause, .. } => cause.clone(),
         DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),

@@ -2,6 +2,7 @@
 
 use super::capability::large;
 use super::load::{copies, lists, pubsub, streams};
+use super::slots;
 use crate::clock::Clock;
 use crate::wire::redis::{Malformed, Scanner};
 use redis::streams::{StreamAutoClaimReply, StreamPendingCountReply, StreamReadReply};
@@ -44,6 +45,7 @@ pub fn any(input: &[u8]) -> bool {
         let (clock, mut bytes) = (Clock::start(), 0);
         let _ = lists::hand_out(reply, &clock, &mut |message| bytes += message.payload.len());
         let _ = streams::fuzz(reply, &mut bytes);
+        slots::fuzz(reply);
         assert!(bytes <= 2 * reply.len(), "nothing is handed out that did not come");
     }
     pubsub::fuzz(input);

@@ -6,6 +6,7 @@
 //! [`primitive`] says what each of the three does in its own way.
 
 mod capability;
+mod clients;
 mod control;
 mod driver;
 mod endpoint;
@@ -15,11 +16,13 @@ mod load;
 mod primary;
 mod primitive;
 mod redis_rs;
+mod slots;
 mod survival;
 #[cfg(test)]
 mod tests;
 
 pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
+pub use capability::form::{Member, redis_cluster_formed, redis_cluster_stands};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;

@@ -1,5 +1,5 @@
 //! Finds the server that takes the writes now and connects to it: the one address of a single node,
-//! or whom the Sentinels name.
+//! whom the Sentinels name, or whom the nodes of a Redis Cluster name for the slot of a key.
 //!
 //! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most
 //! of them do. Nobody here listens to `+switch-master`: a client whose connection to a deposed
@@ -8,9 +8,12 @@
 
 use super::SET_UP;
 use super::endpoint::Endpoint;
+use super::slots::{self, SlotMap};
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Routes};
 use redis::{Value, cmd};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes
@@ -25,6 +28,14 @@ pub struct Primary {
     pub endpoint: Endpoint,
     pub sentinels: Vec<Endpoint>,
     pub routes: Routes,
+    /// Of a Redis Cluster, those that are known from the beginning; none elsewhere.
+    pub nodes: Vec<Endpoint>,
+    /// The others, by the addresses that those tell: one that was named may be gone.
+    told: Arc<Mutex<BTreeSet<String>>>,
+    /// Questions go past the clients' fault proxy.
+    direct: bool,
+    /// Of the key whose writes are meant; 0 where there is no Cluster.
+    pub slot: u16,
 }
 
 impl Primary {
@@ -33,11 +44,96 @@ impl Primary {
         // judged like any other.
         let sentinels =
             routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
-        Ok(Self { sentinels: sentinels.collect::<Result<_, _>>()?, endpoint, routes })
+        let (sentinels, nodes) = (sentinels.collect::<Result<_, _>>()?, Vec::new());
+        let (told, direct, slot) = (Arc::default(), false, 0);
+        Ok(Self { sentinels, endpoint, routes, nodes, told, direct, slot })
+    }
+
+    /// The primaries of a Redis Cluster, of which these nodes are known.
+    pub fn in_cluster(self, addresses: &[String]) -> Result<Self, DriverError> {
+        let nodes = addresses.iter().map(|address| self.endpoint.at(address));
+        Ok(Self { nodes: nodes.collect::<Result<_, _>>()?, ..self })
+    }
+
+    pub fn is_of_cluster(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// Whoever takes the writes of this key.
+    pub fn of(&self, key: &str) -> Self {
+        Self { slot: slots::slot(key), ..self.clone() }
+    }
+
+    /// For questions that must be answered while the clients are cut off.
+    pub fn past_proxies(&self) -> Result<Self, DriverError> {
+        let direct = |node: &Endpoint| node.at(&self.routes.direct(&node.address()));
+        let nodes = self.nodes.iter().map(direct).collect::<Result<_, _>>()?;
+        Ok(Self { nodes, direct: true, ..self.clone() })
+    }
+
+    /// The node that the others tell of by this address.
+    pub fn itself(&self, told: &str) -> Result<Endpoint, DriverError> {
+        self.endpoint.at(&self.routes.direct(&self.routes.client(told)))
+    }
+
+    /// Who serves which slots, by the word of the first node that answers and is not cut off.
+    pub fn slot_map(&self) -> Result<SlotMap, DriverError> {
+        let mut found = Err(self.endpoint.lost("no node of the Cluster is known"));
+        for node in self.nodes.iter().cloned().chain(self.others()) {
+            found = SlotMap::ask(&node);
+            if let Ok(map) = &found {
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                told.extend(map.nodes().map(|node| node.address.clone()));
+                break;
+            }
+        }
+        found
+    }
+
+    /// Nodes that were told of and not named.
+    fn others(&self) -> Vec<Endpoint> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let at = |address: &String| match self.direct {
+            true => self.itself(address),
+            false => self.endpoint.at(&self.routes.client(address)),
+        };
+        let others = told.iter().filter_map(|address| at(address).ok());
+        let named =
+            |other: &Endpoint| self.nodes.iter().any(|node| node.address() == other.address());
+        others.filter(|other| !named(other)).collect()
+    }
+
+    /// Where clients find it.
+    fn serving(&self) -> Result<Endpoint, DriverError> {
+        let map = self.slot_map()?;
+        let primary = map.primary_of(self.slot).ok_or_else(|| {
+            self.endpoint.lost(format!("no node of the Cluster serves slot {}", self.slot))
+        })?;
+        self.endpoint.at(&self.routes.client(&primary.address))
+    }
+
+    /// All who take writes, where clients find them, and which of these serves each slot; there are
+    /// no slots where there is no Cluster.
+    pub fn spread(&self) -> Result<(Vec<Endpoint>, Vec<u16>), DriverError> {
+        if !self.is_of_cluster() {
+            return Ok((vec![self.find()?], Vec::new()));
+        }
+        let map = self.slot_map()?;
+        let primaries = map.primaries();
+        let found = primaries.iter();
+        let found = found.map(|primary| self.endpoint.at(&self.routes.client(&primary.address)));
+        let owner = |slot: u16| {
+            let owner = map.primary_of(slot);
+            primaries.iter().position(|primary| Some(*primary) == owner).unwrap_or(0) as u16
+        };
+        Ok((found.collect::<Result<_, _>>()?, (0..slots::SLOTS).map(owner).collect()))
     }
 
     /// Who takes the writes, as far as anybody says.
     pub fn find(&self) -> Result<Endpoint, DriverError> {
+        if self.is_of_cluster() {
+            return self.serving();
+        }
         let mut primary = Ok(self.endpoint.clone());
         for sentinel in &self.sentinels {
             primary = Self::ask(sentinel)
@@ -68,14 +164,23 @@ impl Primary {
         let endpoint = self.find()?;
         let mut connection = Connection::open_within(&endpoint, step)?;
         connection.query::<Value>("PING", &cmd("PING"))?;
-        if !self.sentinels.is_empty() {
-            // A Sentinel may not know yet that the server it names was deposed.
+        if !self.sentinels.is_empty() || self.is_of_cluster() {
+            // A Sentinel, or a node, may not know yet that the server it names was deposed.
             let role: Vec<Value> = connection.query("ROLE", &cmd("ROLE"))?;
             if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
-                return Err(endpoint.lost("the server that the Sentinels name is a replica"));
+                let who = if self.is_of_cluster() { "nodes name" } else { "Sentinels name" };
+                return Err(endpoint.lost(format!("the server that the {who} is a replica")));
             }
         }
         connection.limit = SET_UP;
+        Ok(connection)
+    }
+
+    /// To where an ASK sends what a key is missing for: a server that is about to get its slot.
+    pub fn connect_asking(&self, told: &str) -> Result<Connection, DriverError> {
+        let endpoint = self.endpoint.at(&self.routes.client(told))?;
+        let mut connection = Connection::open_within(&endpoint, STEP)?;
+        (connection.limit, connection.asking) = (SET_UP, true);
         Ok(connection)
     }
 }

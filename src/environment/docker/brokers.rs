@@ -7,7 +7,7 @@ use super::{Engine, Image, Network};
 use crate::environment::nodes::{LaunchSpec, NodesBroker, kafka, port, redis};
 use crate::environment::{EnvironmentError, Janitor, NodeRole};
 use crate::model::Software;
-use crate::scenario::SystemConfig;
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -19,6 +19,24 @@ pub const KAFKA_DATA: &str = "/var/lib/kafka/data";
 pub const REDIS_DATA: &str = "/data";
 /// Where a container of Redis finds its configuration.
 const CONFIG: &str = "/brokerbench";
+/// Nodes of a Redis Cluster in the compose file.
+const CLUSTER: usize = 6;
+const REDIS_PROFILES: [&str; 2] = ["redis", "redis-sentinel"];
+/// What the compose files ask of the ports of Redis: those of servers, Sentinels and of a Cluster.
+const REDIS_PORTS: [&str; 12] = [
+    "REDIS_PORT",
+    "REDIS_PORT_2",
+    "REDIS_PORT_3",
+    "SENTINEL_PORT",
+    "SENTINEL_PORT_2",
+    "SENTINEL_PORT_3",
+    "CLUSTER_PORT",
+    "CLUSTER_PORT_2",
+    "CLUSTER_PORT_3",
+    "CLUSTER_PORT_4",
+    "CLUSTER_PORT_5",
+    "CLUSTER_PORT_6",
+];
 /// Until Kafka names its version it writes some hundred lines.
 const FIRST_LINES: usize = 2000;
 
@@ -108,21 +126,39 @@ impl Launcher<'_> {
 
     fn redis(&self) -> Result<DockerBroker, EnvironmentError> {
         let spec = self.spec(Software::Redis, "redis", redis::limit(self.config));
+        let clustered = self.config.cluster.is_some();
+        if clustered && usize::from(self.config.nodes) > CLUSTER {
+            return Err(EnvironmentError::refused(
+                format!("a Redis Cluster of {} containers", self.config.nodes),
+                format!("docker-compose.yml has {CLUSTER}; use `--env native`"),
+            ));
+        }
         DockerBroker::start(&spec, || {
             let nodes = redis::lay_out(self.config, self.engine.network == Network::Host)?;
-            let (mut free, _) = port::free::<6>()?;
+            let (mut free, _) = port::free::<{ REDIS_PORTS.len() }>()?;
             for (_, node) in &nodes {
-                free[node.number - 1 + if node.role == NodeRole::Data { 0 } else { 3 }] = node.port;
+                let first = match node.role {
+                    NodeRole::Data if clustered => 6,
+                    NodeRole::Data => 0,
+                    NodeRole::Sentinel => 3,
+                };
+                free[first + node.number - 1] = node.port;
             }
-            let names =
-                ["REDIS_PORT", "REDIS_PORT_2", "REDIS_PORT_3", "SENTINEL_PORT", "SENTINEL_PORT_2"];
-            let ports: Vec<_> = names.into_iter().chain(["SENTINEL_PORT_3"]).zip(free).collect();
-            let terms = self.terms(["redis", "redis-sentinel"], "REDIS_IMAGE", &ports, REDIS_DATA);
+            let ports: Vec<_> = REDIS_PORTS.into_iter().zip(free).collect();
+            let profiles = if clustered { ["redis-cluster"; 2] } else { REDIS_PROFILES };
+            let mut terms = self.terms(profiles, "REDIS_IMAGE", &ports, REDIS_DATA);
+            let valkey = self.config.server == Some(ServerKind::Valkey);
+            let (user, program) =
+                if valkey { ("valkey", "valkey-server") } else { ("redis", "redis-server") };
+            terms.variables.insert("REDIS_USER".into(), user.into());
             let host = Project::fresh(self.engine, self.janitor, &spec.home, terms)?;
             let mut plans = Vec::new();
             for (plan, node) in nodes {
-                let kind = if node.role == NodeRole::Data { "redis" } else { "sentinel" };
-                let name = self.service(kind, node.number);
+                let name = match node.role {
+                    NodeRole::Data if clustered => format!("cluster-{}", node.number),
+                    NodeRole::Data => self.service("redis", node.number),
+                    NodeRole::Sentinel => self.service("sentinel", node.number),
+                };
                 let ((file, more), folder) = (node.file(), spec.home.join(&name).join("config"));
                 shared_file(
                     &folder,
@@ -131,7 +167,7 @@ impl Launcher<'_> {
                 )?;
                 let mut command = vec![format!("{CONFIG}/{file}")];
                 command.extend(more.iter().map(|&word| word.to_owned()));
-                let (entrypoint, environment) = (vec!["redis-server".into()], BTreeMap::new());
+                let (entrypoint, environment) = (vec![program.into()], BTreeMap::new());
                 let mounts = vec![(folder.display().to_string(), CONFIG.to_owned())];
                 plans.push((plan, Service { name, environment, entrypoint, command, mounts }));
             }

@@ -143,7 +143,7 @@ mod tests {
     fn every_service_has_its_volume_and_both_ways_to_the_network() {
         let (file, published) = (parsed(FILE), parsed(PUBLISHED));
         let services = file["services"].as_object().unwrap();
-        assert_eq!(services.len(), 11);
+        assert_eq!(services.len(), 17);
         for (name, service) in services {
             assert_eq!(service["network_mode"], "host", "{name}");
             assert!(

@@ -6,6 +6,7 @@
 use crate::environment::install::{Tool, install};
 use crate::environment::{EnvironmentError, program};
 use crate::model::Software;
+use crate::scenario::ServerKind;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 /// `docker-compose.yml`.
 const KAFKA: (&str, &str) = ("KAFKA_IMAGE", "apache/kafka:4.4.0");
 const REDIS: (&str, &str) = ("REDIS_IMAGE", "redis:8.10.2");
+const VALKEY: (&str, &str) = ("VALKEY_IMAGE", "valkey/valkey:9.1.2");
 /// `host` or `published`, in place of what suits the engine.
 pub const NETWORK: &str = "BROKERBENCH_DOCKER_NETWORK";
 
@@ -169,8 +171,15 @@ fn knows_profiles(version: &str) -> bool {
 }
 
 /// The image that runs a system, as the user may have set it.
-pub fn image_name(software: Software) -> Result<String, EnvironmentError> {
-    let (variable, default) = if software == Software::Kafka { KAFKA } else { REDIS };
+pub fn image_name(
+    software: Software,
+    server: Option<ServerKind>,
+) -> Result<String, EnvironmentError> {
+    let (variable, default) = match (software, server) {
+        (Software::Kafka, _) => KAFKA,
+        (_, Some(ServerKind::Valkey)) => VALKEY,
+        _ => REDIS,
+    };
     let name = program::variable(variable).unwrap_or_else(|| default.to_owned());
     // It becomes an argument of docker: no option, and nothing that is no image.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b);
@@ -239,7 +248,7 @@ pub fn choose() -> Choice {
 fn images(engine: Engine) -> Result<String, EnvironmentError> {
     let mut absent = Vec::new();
     for software in [Software::Kafka, Software::Redis] {
-        let name = image_name(software)?;
+        let name = image_name(software, None)?;
         if engine.image(&name)?.is_some() {
             continue;
         }

@@ -80,8 +80,12 @@ impl Docker {
     }
 
     /// The image of a system, pulled if need be.
-    fn image(&mut self, software: Software, janitor: &Janitor) -> Result<Image, EnvironmentError> {
-        let name = image_name(software)?;
+    fn image(
+        &mut self,
+        config: &SystemConfig,
+        janitor: &Janitor,
+    ) -> Result<Image, EnvironmentError> {
+        let name = image_name(config.system.software(), config.server)?;
         if let Some(image) = self.images.get(&name) {
             return Ok(image.clone());
         }
@@ -102,9 +106,9 @@ impl Docker {
                 let pulled =
                     run_step(janitor, launch, &format!("image {name}"), "pulling it", PULL);
                 pulled.map_err(|error| {
-                    let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to images that are here \
-                                  (`scripts/local-images` builds some without a registry), or use \
-                                  `--env native`";
+                    let remedy = "set KAFKA_IMAGE, REDIS_IMAGE or VALKEY_IMAGE to images that are \
+                                  here (`scripts/local-images` builds some without a registry), \
+                                  or use `--env native`";
                     EnvironmentError::Refused(format!("{error}\n  {remedy}"))
                 })?;
                 let gone = || {
@@ -175,9 +179,9 @@ impl Environment for Docker {
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
         nodes::check(config)?;
         let software = config.system.software();
-        image_name(software)?;
+        image_name(software, config.server)?;
         let janitor = self.janitor()?;
-        let image = self.image(software, &janitor)?;
+        let image = self.image(config, &janitor)?;
         self.started += 1;
         let engine = Arc::clone(&self.engine);
         let mut launcher = Launcher {
@@ -198,8 +202,9 @@ impl Environment for Docker {
             }
             started => started?,
         };
-        let remedy = "set KAFKA_IMAGE and REDIS_IMAGE to newer images, or unset them";
-        self.warn(broker.version().and_then(|version| age::warning(&version, remedy)));
+        let remedy = "set KAFKA_IMAGE, REDIS_IMAGE or VALKEY_IMAGE to a newer image, or unset it";
+        let aged = |version: String| age::warning(&version, config.server, remedy);
+        self.warn(broker.version().and_then(aged));
         self.measure(software, &broker);
         if self.storage.is_none() {
             let data = if software == Software::Kafka { KAFKA_DATA } else { REDIS_DATA };

@@ -1,13 +1,14 @@
 //! What it takes to have brokers: in containers, as processes of this machine, and where they run
 //! already.
 
-use super::{ANSWER, Diagnosis, Level, Part, Question, fallible};
+use super::{ANSWER, Diagnosis, Level, Part, Question, fallible, question};
 use crate::environment::docker::{Engine, Network, find_engine, image_name};
-use crate::environment::native::find_java;
+use crate::environment::native::{find_java, find_redis};
 use crate::environment::nodes::{kafka, port, redis};
 use crate::environment::supply::{Found, Supply, look};
 use crate::environment::{EnvironmentError, External};
 use crate::model::Software;
+use crate::scenario::ServerKind;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -32,22 +33,26 @@ pub fn in_containers() -> Vec<Question> {
         };
         Ok(Diagnosis::ok(format!("{}, {}, {path}", engine.version, engine.compose.name)))
     })];
-    for (name, software) in
-        [("image of Kafka", Software::Kafka), ("image of Redis", Software::Redis)]
-    {
+    for (name, software, server) in [
+        ("image of Kafka", Software::Kafka, None),
+        ("image of Redis", Software::Redis, None),
+        ("image of Valkey", Software::Redis, Some(ServerKind::Valkey)),
+    ] {
         let found = Arc::clone(&found);
         let ask = move || {
             // Without an engine there is nobody to ask, and it is the engine that is to be got.
             let engine = found.get_or_init(find_engine).as_ref().ok()?;
-            Some(image(engine, software).unwrap_or_else(|error| Diagnosis::failed(&error, INFO)))
+            let asked = image(engine, software, server);
+            let asked = asked.unwrap_or_else(|error| Diagnosis::failed(&error, INFO));
+            Some(if server.is_some() { asked.for_some() } else { asked })
         };
         questions.push(Question { part: Part::Docker, name, alone: false, ask: Box::new(ask) });
     }
     questions
 }
 
-fn image(engine: &Engine, software: Software) -> Asked {
-    let name = match image_name(software) {
+fn image(engine: &Engine, software: Software, server: Option<ServerKind>) -> Asked {
+    let name = match image_name(software, server) {
         Ok(name) => name,
         Err(error) => return Ok(Diagnosis::failed(&error, "unset the variable")),
     };
@@ -57,7 +62,11 @@ fn image(engine: &Engine, software: Software) -> Asked {
     if engine.can_pull(&name) {
         return Ok(Diagnosis::ok(format!("{name}, not yet here; the first run pulls it")));
     }
-    let variable = if software == Software::Kafka { "KAFKA_IMAGE" } else { "REDIS_IMAGE" };
+    let variable = match (software, server) {
+        (Software::Kafka, _) => "KAFKA_IMAGE",
+        (_, Some(ServerKind::Valkey)) => "VALKEY_IMAGE",
+        _ => "REDIS_IMAGE",
+    };
     Ok(Diagnosis::new(
         Level::Fail,
         format!("{name} is not here, and no registry offers it"),
@@ -79,25 +88,38 @@ pub fn as_processes() -> Vec<Question> {
         fallible(Part::Native, "redis-server", format!("{BY_HAND} (REDIS_SERVER)"), || {
             supplied(Software::Redis)
         }),
+        question(Part::Native, "valkey-server", || {
+            let asked = valkey().unwrap_or_else(|error| Diagnosis::failed(&error, BY_HAND));
+            asked.for_some()
+        }),
         fallible(Part::Native, "ports", BY_HAND, ports),
     ]
 }
 
 /// What of a broker's software is here, and what would be fetched.
 fn supplied(software: Software) -> Asked {
-    let Found { name, place, warning, .. } = match look(software, ANSWER)? {
-        Supply::Here(found) => found,
+    Ok(match look(software, None, ANSWER)? {
+        Supply::Here(found) => here(found),
         Supply::Absent(offer) => {
             let remedy = offer.declined().parts().1.unwrap_or_default();
-            return Ok(Diagnosis::new(Level::Warn, "not here yet", remedy));
+            Diagnosis::new(Level::Warn, "not here yet", remedy)
         }
-    };
+    })
+}
+
+fn valkey() -> Asked {
+    let server = find_redis(Some(ServerKind::Valkey), ANSWER)?;
+    let none = || Diagnosis::ok("none; needed where a scenario says `server: valkey`, only there");
+    Ok(server.map_or_else(none, |server| here(server.found())))
+}
+
+fn here(Found { name, place, warning, .. }: Found) -> Diagnosis {
     let Some(warning) = warning else {
-        return Ok(Diagnosis::ok(format!("{name} ({})", place.display())));
+        return Diagnosis::ok(format!("{name} ({})", place.display()));
     };
     // What to do stands in the remedy, not in what was found.
     let (found, remedy) = warning.split_once("; ").unwrap_or((&warning, ITSELF));
-    Ok(Diagnosis::new(Level::Warn, found, remedy))
+    Diagnosis::new(Level::Warn, found, remedy)
 }
 
 fn ports() -> Asked {
@@ -117,14 +139,12 @@ fn ports() -> Asked {
 /// Kafka sends its clients on to the addresses that it advertises. One that cannot be reached from
 /// here is the usual reason why an address answers and no message ever arrives.
 pub fn elsewhere(external: External) -> Vec<Question> {
-    [("kafka", Software::Kafka), ("redis", Software::Redis)]
-        .into_iter()
-        .filter(|(_, software)| external.has(*software))
-        .map(|(name, software)| {
-            let external = external.clone();
+    external
+        .each()
+        .map(|(name, asker)| {
             fallible(Part::External, name, LOOK, move || {
                 let began = Instant::now();
-                let answered = external.ask(software)?;
+                let answered = asker.ask_all()?;
                 let took = began.elapsed().as_secs_f64() * 1e3;
                 let nodes = match answered.nodes {
                     0 => String::new(),

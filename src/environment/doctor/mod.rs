@@ -69,6 +69,11 @@ impl Diagnosis {
         Self::new(if well { Level::Ok } else { Level::Warn }, found, remedy)
     }
 
+    /// Of what only some scenarios need: all others run without it.
+    fn for_some(self) -> Self {
+        Self { level: self.level.min(Level::Warn), ..self }
+    }
+
     /// `otherwise` is the remedy of errors that hold none apart.
     fn failed(error: &EnvironmentError, otherwise: &str) -> Self {
         let (found, remedy) = error.parts();

@@ -29,7 +29,8 @@ impl Jars {
 
     /// Says so when this is an older Kafka than the one that this program was made for.
     pub fn warning(&self) -> Option<String> {
-        age::warning(&format!("Kafka {}", self.version), "unset KAFKA_HOME and pass `--fetch`")
+        let remedy = "unset KAFKA_HOME and pass `--fetch`";
+        age::warning(&format!("Kafka {}", self.version), None, remedy)
     }
 
     pub fn found(self) -> Found {

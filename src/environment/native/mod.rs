@@ -13,11 +13,13 @@ mod redis;
 pub mod supply;
 
 pub(super) use java::find as find_java;
+pub(super) use redis::look as find_redis;
 
 use super::{Broker, Environment, EnvironmentError, Janitor, nodes, storage};
 use crate::model::Software;
 use crate::result::Storage;
-use crate::scenario::SystemConfig;
+use crate::result::words::name;
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,10 +98,12 @@ impl Environment for Native {
                 kafka::start(&janitor, &java, &jars, config, number)?
             }
             _ => {
-                let server = redis::look(ANSWER)?;
-                let server = server.ok_or_else(|| supply::absent(Software::Redis))?;
+                let server = redis::look(config.server, ANSWER)?;
+                let server =
+                    server.ok_or_else(|| supply::absent(Software::Redis, config.server))?;
                 self.warn(server.warning());
-                self.origins.insert("redis-server".into(), server.origin());
+                let kind = config.server.unwrap_or(ServerKind::Redis);
+                self.origins.insert(format!("{}-server", name(&kind)), server.origin());
                 redis::start(&self.janitor()?, &server, config, number)?
             }
         };

@@ -1,5 +1,7 @@
 //! Real redis-server as a process: `REDIS_SERVER` if set, else the one that was fetched into the
-//! cache (`supply`), else the one in `PATH`; Valkey's server is accepted under its own name.
+//! cache (`supply`), else the one in `PATH`; Valkey's server is accepted under its own name. Where
+//! a scenario says whose server it wants, it is that one (`VALKEY_SERVER` or `valkey-server` for
+//! Valkey), and no other.
 
 use super::processes::{NativeBroker, Processes};
 use super::supply::Found;
@@ -8,7 +10,8 @@ use crate::environment::nodes::redis::{lay_out, limit};
 use crate::environment::nodes::{LaunchSpec, age};
 use crate::environment::{EnvironmentError, Janitor, Launch, NodeRole, program};
 use crate::model::Software;
-use crate::scenario::SystemConfig;
+use crate::result::words::name;
+use crate::scenario::{ServerKind, SystemConfig};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -19,8 +22,9 @@ use std::time::Duration;
 pub const FETCHED: &str = "8.2.3";
 /// In the cache and in `PATH`.
 pub const PROGRAM: &str = "redis-server";
+const VALKEY: &str = "valkey-server";
 
-/// Where a redis-server was found, the first that counts first.
+/// Where a server was found, the first that counts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Variable,
@@ -35,6 +39,8 @@ pub struct RedisProgram {
     pub product: String,
     pub version: String,
     place: Place,
+    /// Whose it had to be.
+    wanted: Option<ServerKind>,
 }
 
 impl RedisProgram {
@@ -45,52 +51,75 @@ impl RedisProgram {
 
     /// Which one it is, and why it was taken.
     pub fn origin(&self) -> String {
-        let from = match self.place {
-            Place::Variable => "REDIS_SERVER",
-            Place::Cache => "our cache, from a wheel of PyPI, no TLS (REDIS_SERVER is not set)",
-            Place::Path => "PATH (REDIS_SERVER is not set, and none was fetched)",
+        let from = match (self.place, self.wanted) {
+            (Place::Variable, wanted) => variable(wanted),
+            (Place::Cache, _) => {
+                "our cache, from a wheel of PyPI, no TLS (REDIS_SERVER is not set)"
+            }
+            (Place::Path, Some(ServerKind::Valkey)) => "PATH (VALKEY_SERVER is not set)",
+            (Place::Path, _) => "PATH (REDIS_SERVER is not set, and none was fetched)",
         };
         format!("{} from {from}", self.name())
     }
 
     pub fn warning(&self) -> Option<String> {
-        let remedy = match self.place {
-            Place::Variable => "set REDIS_SERVER to a newer redis-server, or unset it",
+        let remedy = match (self.place, self.wanted) {
+            (_, Some(ServerKind::Valkey)) => "set VALKEY_SERVER to a newer valkey-server",
+            (Place::Variable, _) => "set REDIS_SERVER to a newer redis-server, or unset it",
             _ => "pass `--fetch` to take a current one, or set REDIS_SERVER",
         };
-        age::warning(&self.name(), remedy)
+        age::warning(&self.name(), self.wanted, remedy)
     }
 
     pub fn found(self) -> Found {
         let (name, warning) = (self.name(), self.warning());
-        Found { name, warning, by_chance: self.place == Place::Path, place: self.program }
+        // Nothing that could be fetched is a better Valkey.
+        let by_chance = self.place == Place::Path && self.wanted != Some(ServerKind::Valkey);
+        Found { name, warning, by_chance, place: self.program }
     }
 }
 
+fn variable(wanted: Option<ServerKind>) -> &'static str {
+    if wanted == Some(ServerKind::Valkey) { "VALKEY_SERVER" } else { "REDIS_SERVER" }
+}
+
+/// What is said where there is no Valkey, which is fetched from nowhere.
+pub fn no_valkey() -> EnvironmentError {
+    let remedy = "install the package valkey, or set VALKEY_SERVER to the path of a valkey-server";
+    EnvironmentError::missing(VALKEY, remedy)
+}
+
 /// The one that a run takes; `None` where there is none. `limit` is for its answer to `--version`.
-pub fn look(limit: Duration) -> Result<Option<RedisProgram>, EnvironmentError> {
-    let set = program::variable("REDIS_SERVER");
-    let Some((program, place)) = choose(set.as_deref(), fetched(), &program::find)? else {
+pub fn look(
+    wanted: Option<ServerKind>,
+    limit: Duration,
+) -> Result<Option<RedisProgram>, EnvironmentError> {
+    let set = program::variable(variable(wanted));
+    let Some((program, place)) = choose(wanted, set.as_deref(), fetched(), &program::find)? else {
         return Ok(None);
     };
     // The broker gets its own working directory.
     let program = std::path::absolute(&program).unwrap_or(program);
     let answer = program::output(&program, &["--version"], limit)?;
+    let shown = program.display();
+    let remedy = format!("install one, or set {} to the path of one", variable(wanted));
     let (product, version) = version(&answer).ok_or_else(|| {
         let first = answer.lines().next().unwrap_or("nothing");
-        let shown = program.display();
-        let remedy = "install one, or set REDIS_SERVER to the path of a redis-server";
-        EnvironmentError::refused(
-            format!("{shown} does not say that it is a Redis server (`{first}`)"),
-            remedy,
-        )
+        let what = format!("{shown} does not say that it is a Redis server (`{first}`)");
+        EnvironmentError::refused(what, &remedy)
     })?;
-    Ok(Some(RedisProgram { product, version, program, place }))
+    if let Some(server) = wanted.filter(|server| !product.eq_ignore_ascii_case(&name(server))) {
+        let means = format!("which `server: {}` does not mean", name(&server));
+        let what = format!("{shown} is {product} {version}, {means}");
+        return Err(EnvironmentError::refused(what, remedy));
+    }
+    Ok(Some(RedisProgram { product, version, program, place, wanted }))
 }
 
 /// The user's word counts first, then what was fetched to be measured, then what happens to be
-/// here.
+/// here. Only Redis is ever fetched.
 fn choose(
+    wanted: Option<ServerKind>,
     set: Option<&str>,
     fetched: Option<PathBuf>,
     in_path: &dyn Fn(&str) -> Option<PathBuf>,
@@ -98,14 +127,20 @@ fn choose(
     if let Some(set) = set {
         let file = if set.contains('/') { Some(PathBuf::from(set)) } else { in_path(set) };
         let file = file.filter(|file| program::is_executable(file)).ok_or_else(|| {
-            let remedy = "correct REDIS_SERVER, or unset it to use one that was fetched or is in \
-                PATH";
-            EnvironmentError::missing(format!("an executable file at REDIS_SERVER={set}"), remedy)
+            let variable = variable(wanted);
+            let remedy = format!("correct {variable}, or unset it to use one that is found here");
+            EnvironmentError::missing(format!("an executable file at {variable}={set}"), remedy)
         })?;
         return Ok(Some((file, Place::Variable)));
     }
-    let in_path = || in_path(PROGRAM).or_else(|| in_path("valkey-server"));
+    let names: &[&str] = match wanted {
+        None => &[PROGRAM, VALKEY],
+        Some(ServerKind::Redis) => &[PROGRAM],
+        Some(ServerKind::Valkey) => &[VALKEY],
+    };
+    let in_path = || names.iter().find_map(|name| in_path(name));
     Ok(fetched
+        .filter(|_| wanted != Some(ServerKind::Valkey))
         .map(|file| (file, Place::Cache))
         .or_else(|| in_path().map(|file| (file, Place::Path))))
 }
@@ -186,14 +221,29 @@ mod tests {
         let in_path = |name: &str| {
             ["sh", "valkey-server"].contains(&name).then(|| Path::new("/bin").join(name))
         };
-        let chosen = |set, fetched| choose(set, fetched, &in_path).unwrap();
+        let chosen = |set, fetched| choose(None, set, fetched, &in_path).unwrap();
         assert_eq!(chosen(Some("/bin/sh"), cached()), Some(("/bin/sh".into(), Place::Variable)));
         assert_eq!(chosen(Some("sh"), cached()), Some(("/bin/sh".into(), Place::Variable)));
         assert_eq!(chosen(None, cached()), Some(("/cache/redis-server".into(), Place::Cache)));
         assert_eq!(chosen(None, None), Some(("/bin/valkey-server".into(), Place::Path)));
-        assert_eq!(choose(None, None, &|_: &str| None).unwrap(), None);
-        let wrong = choose(Some("/no/such"), cached(), &in_path).unwrap_err().to_string();
+        assert_eq!(choose(None, None, None, &|_: &str| None).unwrap(), None);
+        let wrong = choose(None, Some("/no/such"), cached(), &in_path).unwrap_err().to_string();
         assert!(wrong.contains("REDIS_SERVER=/no/such") && wrong.contains("unset"), "{wrong}");
+    }
+
+    #[test]
+    fn a_scenario_that_wants_one_of_the_two_servers_never_gets_the_other() {
+        let cached = || Some(PathBuf::from("/cache/redis-server"));
+        let in_path = |name: &str| (name == "valkey-server").then(|| Path::new("/bin").join(name));
+        let chosen = |wanted, fetched| choose(Some(wanted), None, fetched, &in_path).unwrap();
+        let valkey = Some(("/bin/valkey-server".into(), Place::Path));
+        assert_eq!(chosen(ServerKind::Valkey, cached()), valkey);
+        let redis = Some(("/cache/redis-server".into(), Place::Cache));
+        assert_eq!(chosen(ServerKind::Redis, cached()), redis);
+        assert_eq!(chosen(ServerKind::Redis, None), None);
+        let wrong = choose(Some(ServerKind::Valkey), Some("/no/such"), None, &in_path).unwrap_err();
+        assert!(wrong.to_string().contains("VALKEY_SERVER=/no/such"), "{wrong}");
+        assert!(no_valkey().to_string().contains("VALKEY_SERVER"));
     }
 
     #[test]
@@ -203,6 +253,7 @@ mod tests {
             product: "Redis".into(),
             version: version.into(),
             place,
+            wanted: None,
         };
         let fetched = of(Place::Cache, FETCHED);
         assert_eq!(
@@ -214,5 +265,10 @@ mod tests {
         assert!(old.origin().starts_with("Redis 7.0.15 from PATH ("));
         assert!(old.warning().is_some_and(|warning| warning.contains("`--fetch`")));
         assert!(old.found().by_chance && !of(Place::Variable, "7.0.15").found().by_chance);
+        let wanted = Some(ServerKind::Valkey);
+        let valkey = RedisProgram { product: "Valkey".into(), wanted, ..of(Place::Path, "9.1.2") };
+        assert_eq!(valkey.origin(), "Valkey 9.1.2 from PATH (VALKEY_SERVER is not set)");
+        assert_eq!(valkey.warning(), None, "it stands in for nobody");
+        assert!(!valkey.found().by_chance, "no other would be fetched in its place");
     }
 }

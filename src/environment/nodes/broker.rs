@@ -9,7 +9,8 @@ use crate::environment::broker_cache::Shelf;
 use crate::environment::probe::Probe;
 use crate::environment::process::age;
 use crate::environment::{
-    Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, NodeRole, ProcessState, Signal,
+    Broker, EnvironmentError, FaultableBroker, NodeAction, NodeInfo, NodeRole, PeerLink,
+    ProcessState, Signal,
 };
 use crate::fault::disk::{DiskEffects, DiskFault, Lost, Preload};
 use crate::fault::proxy::Proxy;
@@ -429,11 +430,19 @@ impl<K: NodeHost> FaultableBroker for NodesBroker<K> {
         self.nodes.get(index)?.plan.proxies.clients.as_ref()
     }
 
-    fn links(&self, index: usize) -> Vec<&Proxy> {
+    fn links(&self, index: usize) -> Vec<PeerLink<'_>> {
+        let source = self.nodes.get(index).and_then(|node| node.plan.source);
         let ways = self.nodes.iter().enumerate().flat_map(|(to, node)| {
-            node.plan.proxies.peers.iter().filter(move |way| to == index || way.from == Some(index))
+            let peers = node.plan.proxies.peers.iter();
+            peers.filter_map(move |way| match way.from {
+                _ if to == index => Some(PeerLink { proxy: &way.proxy, only: None }),
+                Some(from) if from == index => Some(PeerLink { proxy: &way.proxy, only: None }),
+                // The others go it too.
+                None => source.map(|source| PeerLink { proxy: &way.proxy, only: Some(source) }),
+                Some(_) => None,
+            })
         });
-        ways.map(|way| &way.proxy).collect()
+        ways.collect()
     }
 }
 

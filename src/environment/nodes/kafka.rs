@@ -108,6 +108,7 @@ pub fn lay_out(
             name: format!("node {}", node.id),
             role: NodeRole::Data,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, node.client)),
+            source: None,
             alive: probe::kafka_tells_itself(node.advertised()),
             whole: probe::kafka_tells(advertised.clone()),
             proxies,

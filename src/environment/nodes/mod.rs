@@ -12,6 +12,7 @@ pub mod kafka;
 mod node;
 pub mod port;
 pub mod redis;
+mod redis_cluster;
 mod restart;
 #[cfg(test)]
 pub mod testing;
@@ -33,6 +34,12 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     let software = config.system.software();
     if software == Software::Fake {
         return Err(EnvironmentError::Refused("the fake broker serves the self-check only".into()));
+    }
+    if let Some(service) = config.system.service() {
+        let what = format!("{}: nobody can start {}", config.system, service.title());
+        let block = service.name();
+        let remedy = format!("describe one that runs as `{block}` in a file for --targets");
+        return Err(EnvironmentError::refused(what, remedy));
     }
     let mut settings = config.broker.iter().chain(&config.sentinel);
     match settings.find_map(|(key, value)| Some((key, wrong_for_broker(software, key, value)?))) {

@@ -9,7 +9,7 @@ use crate::environment::{End, EnvironmentError, NodeInfo, NodeRole, ProcessState
 use crate::fault::disk::{DiskError, Preload};
 use crate::fault::proxy::Proxy;
 use crate::result::Restart;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,8 @@ pub struct Plan {
     pub name: String,
     pub role: NodeRole,
     pub address: SocketAddr,
+    /// Where its own connections to the others come from, if that tells it from all of them.
+    pub source: Option<IpAddr>,
     /// Whether it accepts clients, asked after it was started alone.
     pub alive: Probe,
     /// Whether it knows all the others too, asked after all were started.

@@ -1,5 +1,5 @@
 //! Redis servers, whatever runs them: one alone, or a primary, two replicas of it, and three
-//! Sentinels that promote one of these when the primary is gone.
+//! Sentinels that promote one of these when the primary is gone; or a Cluster ([`redis_cluster`]).
 //!
 //! What differs from stock settings: no snapshots and no append-only file unless the scenario asks
 //! for them, or for a server as it comes (`stock`). The Sentinels run at stock settings unless the
@@ -12,13 +12,13 @@
 //! primary leads to that one's proxy.
 
 use super::node::{Plan, Proxies};
-use super::{MOST_NODES, port};
+use super::{MOST_NODES, port, redis_cluster};
 use crate::driver::Routes;
 use crate::environment::{EnvironmentError, NodeRole, probe};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,9 +42,22 @@ pub struct RedisNode {
     pub port: u16,
     pub role: NodeRole,
     /// The port at which the first primary is reached; `None` for that one itself.
-    primary: Option<u16>,
+    pub(super) primary: Option<u16>,
     /// What it tells the others in place of its own address.
-    announced: Option<SocketAddr>,
+    pub(super) announced: Option<SocketAddr>,
+    /// Its place in a Redis Cluster.
+    pub bus: Option<Bus>,
+}
+
+/// How a node of a Cluster and the others reach each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bus {
+    /// Where it listens for the others.
+    pub port: u16,
+    /// Where they are told that it listens, for clients and on the bus.
+    pub announced: (u16, u16),
+    /// Where its own connections come from, if they are to be told from those of others.
+    pub source: Option<IpAddr>,
 }
 
 /// Gives each node its port, and its proxies where the scenario needs them: data nodes, the primary
@@ -54,6 +67,9 @@ pub fn lay_out(
     config: &SystemConfig,
     linked: bool,
 ) -> Result<Vec<(Plan, RedisNode)>, EnvironmentError> {
+    if let Some(shards) = config.cluster {
+        return redis_cluster::lay_out(config, shards, linked);
+    }
     let (ports, _held) = port::free::<{ 2 * MOST_NODES }>()?;
     let pinned = port::pinned(PORT)?;
     let (alone, mut reached, mut nodes) = (config.nodes == 1, Vec::new(), Vec::new());
@@ -73,11 +89,12 @@ pub fn lay_out(
             name: format!("node {number}"),
             role,
             address: local(port),
+            source: None,
             alive,
             whole,
             proxies,
         };
-        nodes.push((plan, RedisNode { number, port, role, primary, announced }));
+        nodes.push((plan, RedisNode { number, port, role, primary, announced, bus: None }));
     }
     if !alone {
         let told: Vec<String> = reached.iter().map(|port| format!("127.0.0.1:{port}")).collect();
@@ -85,10 +102,11 @@ pub fn lay_out(
             let (name, role, proxies) =
                 (format!("sentinel {number}"), NodeRole::Sentinel, Proxies::default());
             let whole = probe::sentinel(told.clone(), MOST_NODES);
-            let plan =
-                Plan { name, role, address: local(port), alive: probe::redis(), whole, proxies };
+            let (address, source, alive) = (local(port), None, probe::redis());
+            let plan = Plan { name, role, address, source, alive, whole, proxies };
             let primary = reached.first().copied();
-            nodes.push((plan, RedisNode { number, port, role, primary, announced: None }));
+            let (announced, bus) = (None, None);
+            nodes.push((plan, RedisNode { number, port, role, primary, announced, bus }));
         }
     }
     Ok(nodes)
@@ -135,11 +153,25 @@ impl RedisNode {
                 ("replica-announce-port", address.port().to_string()),
             ]
         });
+        let clustered = self.bus.iter().flat_map(|bus| {
+            [
+                ("cluster-enabled", "yes".to_owned()),
+                ("cluster-config-file", "nodes.conf".to_owned()),
+                ("cluster-port", bus.port.to_string()),
+                ("cluster-announce-ip", Ipv4Addr::LOCALHOST.to_string()),
+                ("cluster-announce-port", bus.announced.0.to_string()),
+                ("cluster-announce-bus-port", bus.announced.1.to_string()),
+            ]
+        });
+        let source = self.bus.and_then(|bus| bus.source);
+        let source = source.map(|source| ("bind-source-addr", source.to_string()));
         let copies = self.primary.map(|primary| ("replicaof", format!("127.0.0.1 {primary}")));
         let ours = ours
             .into_iter()
             .chain(unkept)
             .chain(announced)
+            .chain(clustered)
+            .chain(source)
             .chain(copies)
             .map(|(key, value)| (key.to_owned(), value));
         let mut settings: BTreeMap<String, String> = ours.collect();
@@ -215,7 +247,7 @@ mod tests {
     fn a_sentinel_is_stock_but_for_what_the_scenario_sets() {
         let mut config = SystemConfig { nodes: 3, ..SystemConfig::defaults(System::RedisStreams) };
         let (role, primary) = (NodeRole::Sentinel, Some(5));
-        let watcher = RedisNode { number: 1, port: 7, role, primary, announced: None };
+        let watcher = RedisNode { number: 1, port: 7, role, primary, announced: None, bus: None };
         let stock = watcher.print(Path::new("/s"), Ipv4Addr::LOCALHOST, &config);
         assert!(stock.ends_with("sentinel monitor brokerbench 127.0.0.1 5 2\n"), "{stock}");
         assert!(stock.contains("bind 127.0.0.1\n"), "{stock}");

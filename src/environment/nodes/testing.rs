@@ -70,7 +70,7 @@ pub fn started(
             let (address, alive) = (([127, 0, 0, 1], number).into(), Arc::clone(&whole));
             let (name, role, proxies) =
                 (format!("node {number}"), NodeRole::Data, Proxies::default());
-            Plan { name, role, address, alive, whole, proxies }
+            Plan { name, role, address, source: None, alive, whole, proxies }
         };
         Ok((Fakes, vec![(plan(1), None), (plan(2), log)]))
     });

@@ -6,7 +6,7 @@
 use super::pipe::{ProxyPipe, Way};
 use super::rules::State;
 use super::{LinkEnd, Tally};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -24,6 +24,8 @@ pub(super) type States = watch::Receiver<Arc<State>>;
 /// What a connection is born with.
 pub(super) struct Newcomer {
     pub client: TcpStream,
+    /// Where it comes from.
+    pub source: IpAddr,
     pub upstream: SocketAddr,
     /// Which connection of the proxy it is.
     pub number: u64,
@@ -42,7 +44,7 @@ impl Drop for Open {
 
 /// Carries the connection to its end.
 pub(super) async fn run(newcomer: Newcomer) {
-    let Newcomer { client, upstream, number, mut states, tally } = newcomer;
+    let Newcomer { client, source, upstream, number, mut states, tally } = newcomer;
     tally.count(|counters| {
         counters.connections += 1;
         counters.open += 1;
@@ -68,14 +70,17 @@ pub(super) async fn run(newcomer: Newcomer) {
         under = next;
     };
     match upstream {
-        Some(upstream) => carry(client, upstream, number, under, states, &tally).await,
+        Some(upstream) => {
+            let ends = [client, upstream];
+            carry(ends, source, number, under, states, &tally).await;
+        }
         None => reset(client),
     }
 }
 
 async fn carry(
-    client: TcpStream,
-    upstream: TcpStream,
+    [client, upstream]: [TcpStream; 2],
+    source: IpAddr,
     number: u64,
     mut state: Arc<State>,
     mut states: States,
@@ -84,7 +89,8 @@ async fn carry(
     let mut to_upstream = ProxyPipe::new(LinkEnd::Upstream, tally);
     let mut to_client = ProxyPipe::new(LinkEnd::Client, tally);
     loop {
-        let (up, down) = (state.rules(LinkEnd::Upstream), state.rules(LinkEnd::Client));
+        let up = state.rules(LinkEnd::Upstream, source);
+        let down = state.rules(LinkEnd::Client, source);
         to_upstream.enter(up, 2 * number);
         to_client.enter(down, 2 * number + 1);
         let up = to_upstream.carry(Way { from: &client, to: &upstream, rules: up });

@@ -27,7 +27,7 @@ pub use cost::{Cost, Leg, cost};
 use condition::LinkEnd;
 use server::{LIMIT, ProxyCommand, Server};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -146,10 +146,24 @@ impl Proxy {
     /// Puts every connection under `condition` in the place of the previous one; returns when that
     /// is in effect.
     pub fn apply(&self, condition: Condition) -> Result<ConditionChange, ProxyError> {
+        self.hold(condition, None)
+    }
+
+    /// Likewise those from this address alone, which stall: all others pass. Told how many there
+    /// are from anywhere.
+    pub fn stall_from(&self, source: IpAddr) -> Result<ConditionChange, ProxyError> {
+        self.hold(Condition::Stall, Some(source))
+    }
+
+    fn hold(
+        &self,
+        condition: Condition,
+        only: Option<IpAddr>,
+    ) -> Result<ConditionChange, ProxyError> {
         let condition = condition.checked()?;
         let name = condition.name();
         let (reply, replied) = mpsc::channel();
-        let command = ProxyCommand { condition, reply };
+        let command = ProxyCommand { condition, only, reply };
         let ended = ProxyError::Ended { condition: name };
         let sent = self.commands.as_ref().map(|commands| commands.send(command));
         let Some(Ok(())) = sent else { return Err(ended) };

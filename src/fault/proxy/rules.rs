@@ -7,6 +7,7 @@
 use super::flip::Flips;
 use super::{Condition, LinkEnd};
 use crate::random::SplitMix64;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -24,8 +25,12 @@ const AHEAD: u64 = 50;
 #[derive(Debug)]
 pub(super) struct State {
     condition: Condition,
+    /// Whose connections it holds for; `None`: for all.
+    only: Option<IpAddr>,
     to_client: Rules,
     to_upstream: Rules,
+    /// For the others.
+    open: Rules,
     _left: oneshot::Sender<()>,
 }
 
@@ -33,10 +38,19 @@ impl State {
     /// The receiver resolves when no connection is under this state any more, after another has
     /// replaced it.
     pub fn new(condition: Condition) -> (Arc<Self>, oneshot::Receiver<()>) {
+        Self::holding(condition, None)
+    }
+
+    /// For what comes from one address alone, where connections live under the condition.
+    pub fn holding(
+        condition: Condition,
+        only: Option<IpAddr>,
+    ) -> (Arc<Self>, oneshot::Receiver<()>) {
         let (_left, left) = oneshot::channel();
-        let mut to_client = Rules::new(&condition);
+        let (mut to_client, to_upstream) = (Rules::new(&condition), Rules::new(&condition));
         to_client.flips = None;
-        (Arc::new(Self { condition, to_client, to_upstream: Rules::new(&condition), _left }), left)
+        let open = Rules::new(&Condition::None);
+        (Arc::new(Self { condition, only, to_client, to_upstream, open, _left }), left)
     }
 
     /// Whether connections live under it; else they are cut.
@@ -44,8 +58,10 @@ impl State {
         !matches!(self.condition, Condition::Reset | Condition::Refuse)
     }
 
-    pub fn rules(&self, toward: LinkEnd) -> &Rules {
+    /// Of a connection that comes from `source`.
+    pub fn rules(&self, toward: LinkEnd, source: IpAddr) -> &Rules {
         match toward {
+            _ if self.only.is_some_and(|only| only != source) => &self.open,
             LinkEnd::Client => &self.to_client,
             LinkEnd::Upstream => &self.to_upstream,
         }
@@ -201,9 +217,21 @@ mod tests {
     #[test]
     fn only_what_clients_send_is_damaged() {
         let (state, _left) = State::new(Condition::BitFlip { every: 1, seed: 1 });
+        let anybody = IpAddr::from([127, 0, 0, 1]);
         assert!(
-            state.rules(LinkEnd::Client).flips.is_none()
-                && state.rules(LinkEnd::Upstream).flips.is_some()
+            state.rules(LinkEnd::Client, anybody).flips.is_none()
+                && state.rules(LinkEnd::Upstream, anybody).flips.is_some()
         );
+    }
+
+    #[test]
+    fn what_holds_for_one_holds_for_nobody_else() {
+        let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let (state, _left) = State::holding(Condition::Stall, Some(one));
+        for toward in [LinkEnd::Client, LinkEnd::Upstream] {
+            assert!(state.rules(toward, one).stalled && !state.rules(toward, other).stalled);
+        }
+        let (all, _left) = State::new(Condition::Stall);
+        assert!(all.rules(LinkEnd::Client, other).stalled);
     }
 }

@@ -7,7 +7,7 @@ use super::link::{self, Newcomer};
 use super::rules::State;
 use super::{Condition, ConditionChange, ProxyError, Tally};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -22,6 +22,8 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub(super) struct ProxyCommand {
     pub condition: Condition,
+    /// For what comes from this address alone.
+    pub only: Option<IpAddr>,
     pub reply: mpsc::Sender<Result<ConditionChange, ProxyError>>,
 }
 
@@ -69,8 +71,8 @@ impl Server {
             tokio::select! {
                 biased;
                 command = commands.recv() => {
-                    let Some(ProxyCommand { condition, reply }) = command else { break };
-                    let applied = self.apply(condition).await;
+                    let Some(ProxyCommand { condition, only, reply }) = command else { break };
+                    let applied = self.apply(condition, only).await;
                     // Nobody waits for it any more: it holds all the same.
                     let _ = reply.send(applied);
                 }
@@ -85,13 +87,17 @@ impl Server {
         let _ = timeout(LIMIT, all).await;
     }
 
-    async fn apply(&mut self, condition: Condition) -> Result<ConditionChange, ProxyError> {
+    async fn apply(
+        &mut self,
+        condition: Condition,
+        only: Option<IpAddr>,
+    ) -> Result<ConditionChange, ProxyError> {
         while self.links.try_join_next().is_some() {}
         let connections = self.links.len() as u64;
         if condition == Condition::Refuse {
             self.shut();
         }
-        let (state, next_left) = State::new(condition);
+        let (state, next_left) = State::holding(condition, only);
         let left = std::mem::replace(&mut self.left, next_left);
         drop(self.states.send_replace(state));
         // The channel's error is the very news that is waited for: the old state is gone.
@@ -135,16 +141,16 @@ impl Server {
     }
 
     async fn admit(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) {
-        let Ok((client, _)) = accepted else {
+        let Ok((client, source)) = accepted else {
             // Out of file descriptors, most likely: the connection waits in the backlog.
             return sleep(Duration::from_millis(10)).await;
         };
         // Refused only for a connection that is gone already; reading finds that out.
         let _ = client.set_nodelay(true);
-        let (upstream, number) = (self.upstream, self.accepted);
+        let (source, upstream, number) = (source.ip(), self.upstream, self.accepted);
         let (states, tally) = (self.states.subscribe(), Arc::clone(&self.tally));
         self.accepted += 1;
-        self.links.spawn(link::run(Newcomer { client, upstream, number, states, tally }));
+        self.links.spawn(link::run(Newcomer { client, source, upstream, number, states, tally }));
     }
 }
 

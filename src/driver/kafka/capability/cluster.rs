@@ -96,6 +96,10 @@ impl ClusterView for KafkaCluster {
         Ok((in_sync, counts.iter().map(|(_, wanted)| *wanted).max().unwrap_or(0)))
     }
 
+    fn reshard(&mut self, _: u16) -> Result<String, DriverError> {
+        Err(cannot("move a slot", "its partitions have none"))
+    }
+
     fn set(&mut self, _: &str, _: &str) -> Result<String, DriverError> {
         Err(cannot(
             "change a limit of its memory",

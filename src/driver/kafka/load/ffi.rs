@@ -10,6 +10,7 @@
 
 use super::client_log::KafkaContext;
 use crate::clock::Clock;
+use rdkafka::ClientContext;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -190,6 +191,10 @@ impl ProducerHandle {
                             let code = sys::rd_kafka_event_error(event);
                             visit(Report::Trouble(code.into(), CStr::from_ptr(text)));
                         }
+                    }
+                    sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => {
+                        // What failed is in the log, and the library asks again.
+                        let _ = give_token(self.client());
                     }
                     _ => {}
                 }
@@ -372,6 +377,49 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.each(|_| ());
     }
+}
+
+/// Hands a client the token to log in with, where it logs in by tokens: right after it was made,
+/// since librdkafka asks for the first one by an event that nobody reads while a client connects,
+/// and for which an admin client has no queue at all.
+pub fn give_token(client: &Client<KafkaContext>) -> Result<(), String> {
+    let context = client.context();
+    if context.tokens.is_none() {
+        return Ok(());
+    }
+    let given = context.generate_oauth_token(None).and_then(|made| {
+        let (value, principal) = (CString::new(made.token)?, CString::new(made.principal_name)?);
+        let mut words: [c_char; 256] = [0; 256];
+        // SAFETY: the client is alive; both texts and the buffer outlive the call, which copies
+        // what it keeps, writes at most as many bytes as it is told and ends them with a zero;
+        // there are no extensions.
+        unsafe {
+            let code = sys::rd_kafka_oauthbearer_set_token(
+                client.native_ptr(),
+                value.as_ptr(),
+                made.lifetime_ms,
+                principal.as_ptr(),
+                ptr::null_mut(),
+                0,
+                words.as_mut_ptr(),
+                words.len(),
+            );
+            match code {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+                _ => Err(CStr::from_ptr(words.as_ptr()).to_string_lossy().into()),
+            }
+        }
+    });
+    given.map_err(|error| {
+        let why = error.to_string();
+        if let Ok(words) = CString::new(why.as_str()) {
+            // SAFETY: as above. It makes the library ask again in ten seconds.
+            unsafe {
+                sys::rd_kafka_oauthbearer_set_token_failure(client.native_ptr(), words.as_ptr());
+            }
+        }
+        why
+    })
 }
 
 /// Lets the groups of a client's own mock cluster form at once;

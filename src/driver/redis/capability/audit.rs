@@ -25,8 +25,10 @@ type StreamEntry = (String, Option<Vec<Vec<u8>>>);
 
 pub struct AuditReader {
     connection: Connection,
-    /// Whom to connect to anew after a lost connection.
-    again: Option<Primary>,
+    /// Who is read; of a Redis Cluster, whoever has the key.
+    primary: Primary,
+    /// Whether to connect anew after a lost connection.
+    patient: bool,
     deadline: Instant,
     page: u64,
 }
@@ -47,21 +49,39 @@ impl AuditReader {
         } else {
             Connection::open(&primary.find()?)?
         };
-        Ok(Self { connection, again: patient.then(|| primary.clone()), deadline, page })
+        Ok(Self { connection, primary: primary.clone(), patient, deadline, page })
+    }
+
+    /// On a Redis Cluster keys lie on servers of their own.
+    fn turn_to(&mut self, key: &str) -> Result<(), DriverError> {
+        if !self.primary.is_of_cluster() {
+            return Ok(());
+        }
+        self.primary = self.primary.of(key);
+        let primary = &self.primary;
+        self.connection = match self.patient {
+            true => patiently(self.left(), || primary.connect())?,
+            false => Connection::open(&primary.find()?)?,
+        };
+        Ok(())
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// The reply to one command, which may be as large as a batch of the load.
     fn ask<T: FromRedisValue>(&mut self, command: &Cmd, action: &str) -> Result<T, DriverError> {
         loop {
             self.connection.collect(command);
-            let Some(primary) = &self.again else {
+            if !self.patient {
                 return self.connection.answer(LARGEST_INPUT, self.deadline, action);
-            };
+            }
             let until = self.deadline.min(Instant::now() + STEP);
             match self.connection.answer(LARGEST_INPUT, until, action) {
                 Err(error) if passing(&error) && Instant::now() < self.deadline => {
-                    let left = self.deadline.saturating_duration_since(Instant::now());
-                    self.connection = patiently(left, || primary.connect())?;
+                    let primary = &self.primary;
+                    self.connection = patiently(self.left(), || primary.connect())?;
                 }
                 ended => return ended,
             }
@@ -75,6 +95,7 @@ impl AuditReader {
         first: &str,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), DriverError> {
+        self.turn_to(key)?;
         let mut from = first.to_owned();
         loop {
             let command =
@@ -93,6 +114,7 @@ impl AuditReader {
 
     /// Whether entries are gone that were added to the stream.
     pub fn trimmed(&mut self, key: &str) -> Result<bool, DriverError> {
+        self.turn_to(key)?;
         let command = cmd("XINFO").arg("STREAM").arg(key).take();
         let info: HashMap<String, Value> = match self.ask(&command, "XINFO STREAM") {
             // Nothing was ever published here.
@@ -111,6 +133,7 @@ impl AuditReader {
     }
 
     pub fn list(&mut self, key: &str, sink: &mut dyn FnMut(&[u8])) -> Result<(), DriverError> {
+        self.turn_to(key)?;
         for from in (0..).step_by(self.page as usize) {
             let command = cmd("LRANGE").arg(key).arg(from).arg(from + self.page - 1).take();
             let elements: Vec<Vec<u8>> = self.ask(&command, "LRANGE")?;
@@ -128,7 +151,8 @@ fn passing(error: &DriverError) -> bool {
     match error {
         DriverError::Disconnected { .. } | DriverError::TimedOut { .. } => true,
         DriverError::Refused { cause, .. } => {
-            cause.starts_with("LOADING") || cause.starts_with("MASTERDOWN")
+            let first = cause.split(' ').next().unwrap_or_default();
+            matches!(first, "LOADING" | "MASTERDOWN" | "MOVED" | "ASK" | "CLUSTERDOWN" | "TRYAGAIN")
         }
         _ => false,
     }

@@ -1,13 +1,15 @@
-//! Redis seen from outside: one server, or a primary with replicas that Sentinels watch.
+//! Redis seen from outside: one server, a primary with replicas that Sentinels watch, or a Cluster.
 //!
 //! Every question goes over a connection of its own, past the clients' fault proxy. A server that
 //! does not answer is an error, never a guess:
 //! it neither leads nor copies as far as anybody can tell.
 
+use super::reshard;
 use crate::driver::capability::ClusterView;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::primary::Primary;
+use crate::driver::redis::slots;
 use crate::driver::{DriverError, Routes};
 use crate::model::System;
 use std::collections::BTreeMap;
@@ -30,7 +32,9 @@ type Said = BTreeMap<String, String>;
 
 pub struct RedisCluster {
     pub first: Primary,
-    /// Servers that take messages: the primary and its replicas.
+    /// Of the streams.
+    pub keys: Vec<String>,
+    /// Servers that take messages: primaries and their replicas.
     pub wanted: u32,
 }
 
@@ -54,8 +58,12 @@ impl RedisCluster {
         Ok(all.into_iter().map(|(name, value)| (format!("sentinel.{name}"), value)).collect())
     }
 
-    /// Where clients find the primary.
-    fn primary(&self) -> Result<String, DriverError> {
+    /// Where clients find the primary, of a Redis Cluster that of one stream.
+    fn primary(&self, stream: u16) -> Result<String, DriverError> {
+        if self.first.is_of_cluster() {
+            let asked = self.first.past_proxies()?;
+            return Ok(asked.of(self.key(stream)).find()?.address());
+        }
         if self.first.sentinels.is_empty() {
             return Ok(self.first.endpoint.address());
         }
@@ -64,15 +72,29 @@ impl RedisCluster {
         Ok(self.first.routes.client(&format!("{}:{}", field("ip"), field("port"))))
     }
 
+    fn key(&self, stream: u16) -> &str {
+        self.keys.get(usize::from(stream)).map_or("", String::as_str)
+    }
+
     /// The primary itself.
     fn endpoint(&self) -> Result<Endpoint, DriverError> {
-        self.first.endpoint.at(&self.first.routes.direct(&self.primary()?))
+        self.first.endpoint.at(&self.first.routes.direct(&self.primary(0)?))
+    }
+
+    /// Every primary itself.
+    fn primaries(&self) -> Result<Vec<Endpoint>, DriverError> {
+        if !self.first.is_of_cluster() {
+            return Ok(vec![self.endpoint()?]);
+        }
+        let map = self.first.past_proxies()?.slot_map()?;
+        let told = map.primaries().into_iter();
+        told.map(|primary| self.first.itself(&primary.address)).collect()
     }
 }
 
 impl ClusterView for RedisCluster {
-    fn leader(&mut self, _: u16) -> Result<String, DriverError> {
-        self.primary()
+    fn leader(&mut self, stream: u16) -> Result<String, DriverError> {
+        self.primary(stream)
     }
 
     fn controller(&mut self) -> Result<String, DriverError> {
@@ -80,12 +102,22 @@ impl ClusterView for RedisCluster {
     }
 
     fn redundancy(&mut self) -> Result<(u32, u32), DriverError> {
-        let endpoint = self.endpoint()?;
-        let info = control(&endpoint)?.text(&["INFO", "replication"])?;
-        if !info.lines().any(|line| line.trim() == "role:master") {
-            return Err(endpoint.refused("counting its copies", "it is a replica now"));
+        let mut copies = 0;
+        for endpoint in self.primaries()? {
+            let info = control(&endpoint)?.text(&["INFO", "replication"])?;
+            if !info.lines().any(|line| line.trim() == "role:master") {
+                return Err(endpoint.refused("counting its copies", "it is a replica now"));
+            }
+            copies += 1 + in_sync(&info);
         }
-        Ok((1 + in_sync(&info), self.wanted))
+        Ok((copies, self.wanted))
+    }
+
+    fn reshard(&mut self, stream: u16) -> Result<String, DriverError> {
+        if !self.first.is_of_cluster() {
+            return Err(self.first.endpoint.cannot("move a slot", "it is no Redis Cluster"));
+        }
+        reshard::to_the_next(&self.first.past_proxies()?, slots::slot(self.key(stream)))
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError> {
@@ -179,7 +211,7 @@ pub fn redis_pings(address: &str) -> Result<impl FnMut() -> Result<(), String>, 
     Ok(move || asked.text(&["PING"]).map(drop).map_err(|error| error.to_string()))
 }
 
-fn asked(address: &str) -> Result<Connection, DriverError> {
+pub fn asked(address: &str) -> Result<Connection, DriverError> {
     // Whichever of its systems is asked for: it only names them.
     control(&Endpoint::parse(System::RedisStreams, address)?)
 }
@@ -208,7 +240,8 @@ mod tests {
 
     fn cluster(first: &str, routes: Routes, wanted: u32) -> RedisCluster {
         let endpoint = Endpoint::parse(System::RedisLists, first).unwrap();
-        RedisCluster { first: Primary::new(endpoint, routes).unwrap(), wanted }
+        let first = Primary::new(endpoint, routes).unwrap();
+        RedisCluster { first, keys: vec!["k".into()], wanted }
     }
 
     /// A server that answers each request with the next of these.

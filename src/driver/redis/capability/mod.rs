@@ -3,8 +3,10 @@
 pub mod audit;
 pub mod cache;
 pub mod cluster;
+pub mod form;
 pub mod large;
 pub mod reflector;
 pub mod requests;
+mod reshard;
 pub mod stall;
 pub mod work;

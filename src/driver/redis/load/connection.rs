@@ -139,6 +139,8 @@ pub struct Connection {
     pub stream: Stream,
     pub input: Input,
     pub output: Output,
+    /// Each command of the load comes behind an ASKING: the server does not have the slot yet.
+    pub asking: bool,
     /// Never sleeps while it waits: looks again and again.
     pub spins: bool,
     /// Sleeps in the read itself: one call of the kernel, and no timer of its own, where waiting
@@ -159,8 +161,9 @@ impl Connection {
         stream.set_nonblocking().map_err(|cause| endpoint.broken(&cause))?;
         let (input, output) = (Input::default(), Output::default());
         let (endpoint, scanner) = (endpoint.clone(), Scanner::default());
-        let (spins, naps) = (false, false);
-        let mut connection = Self { endpoint, limit, stream, input, output, spins, naps, scanner };
+        let (asking, spins, naps) = (false, false, false);
+        let mut connection =
+            Self { endpoint, limit, stream, input, output, asking, spins, naps, scanner };
         for (name, command) in connection.endpoint.greeting() {
             connection.output.bytes.extend_from_slice(&command);
             connection.answer::<Value>(LARGEST_REPLY, Instant::now() + limit, name)?;

@@ -69,6 +69,19 @@ impl PopSubscriber {
         self.turn = (self.turn + 1) % keys.len();
         self.asked = true;
     }
+
+    /// Takes up the answer that is due, if it comes until `patience_ns`.
+    fn answer(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
+        let clock = &self.place.clock;
+        let hand_out = |reply: &[u8]| hand_out(reply, clock, sink);
+        let handed = self.connection.next(clock, patience_ns, hand_out)?;
+        self.asked = handed.is_none();
+        Ok(())
+    }
 }
 
 /// Walks `[key, [payload…]]`.
@@ -101,10 +114,7 @@ impl Subscriber for PopSubscriber {
         if !self.asked {
             self.ask(until_ns);
         }
-        let (clock, patience) = (&self.place.clock, self.place.patience(until_ns));
-        let handed = self.connection.next(clock, patience, |reply| hand_out(reply, clock, sink))?;
-        self.asked = handed.is_none();
-        Ok(())
+        self.answer(self.place.patience(until_ns), sink)
     }
 
     /// Nothing to acknowledge. What a late answer still brings is lost, as it is when any consumer
@@ -119,6 +129,14 @@ impl RedisConsumer for PopSubscriber {
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
         self.ask(until_ns);
         self.connection.write().map(drop)
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if self.asked { self.answer(0, sink) } else { Ok(()) }
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
     }
 
     fn resume(&mut self, connection: Connection) {
@@ -248,6 +266,14 @@ impl ReliableSubscriber {
 }
 
 impl RedisConsumer for ReliableSubscriber {
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        self.take(0, sink).map(drop)
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
+    }
+
     fn resume(&mut self, connection: Connection) {
         self.connection = connection;
         self.due.clear();

@@ -4,15 +4,17 @@ pub mod connection;
 pub mod copies;
 pub mod epoll;
 pub mod lists;
+pub mod merged;
 pub mod publisher;
 pub mod pubsub;
 pub mod reconnect;
 pub mod resilient;
 pub mod streams;
+pub mod watch;
 
 use super::{GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;
-use crate::driver::{DriverError, Subscriber};
+use crate::driver::{DriverError, Incoming, Outgoing, Subscriber};
 use connection::Connection;
 
 /// Which consumer one is, and how it takes messages.
@@ -41,13 +43,49 @@ impl ConsumerPlace {
     }
 }
 
+/// Which socket of a publisher a message takes: there is one for each connection of the load, and
+/// on a Redis Cluster one for each way of each connection, as the streams need them.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    /// The way of each stream, from 0; those that are not named go the first.
+    ways: Vec<u16>,
+    /// Sockets of each connection.
+    sockets: usize,
+}
+
+impl Lanes {
+    /// All streams go one way.
+    pub fn together() -> Self {
+        Self::along(Vec::new())
+    }
+
+    /// Each stream goes its own of these ways, none of which is left out.
+    pub fn along(ways: Vec<u16>) -> Self {
+        let sockets = ways.iter().max().map_or(1, |last| usize::from(*last) + 1);
+        Self { ways, sockets }
+    }
+
+    #[inline]
+    pub fn index(&self, message: &Outgoing<'_>) -> usize {
+        let way = self.ways.get(usize::from(message.partition)).copied().unwrap_or(0);
+        usize::from(message.connection) * self.sockets + usize::from(way)
+    }
+}
+
 /// A consumer over one connection, which can go on over another.
 pub trait RedisConsumer: Subscriber {
-    /// Sends the next request and does not look for its answer, which the next
-    /// [`Subscriber::receive`] takes up; nothing where a request is not what the server waits for.
+    /// Acknowledges what was handed out, sends the next request and does not look for its answer,
+    /// which the next [`Subscriber::receive`] takes up; nothing where a request is not what the
+    /// server waits for.
     fn request(&mut self, _until_ns: u64) -> Result<(), DriverError> {
         Ok(())
     }
+    /// Hands out what has come of what was asked for, without asking or waiting.
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError>;
+    /// What to watch; `None` while there is no connection.
+    fn watched(&self) -> Option<&Connection>;
+    /// Looks after what only the clock tells, where it outlives its connection.
+    fn look(&mut self) {}
     /// Goes on with what the old connection left unfinished.
     fn resume(&mut self, connection: Connection);
     /// Whether the server owes an answer, after [`Subscriber::receive`] has come back.
@@ -55,5 +93,22 @@ pub trait RedisConsumer: Subscriber {
     /// Asks for a sign of life, where nothing is asked otherwise.
     fn nudge(&mut self) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_server_share_a_socket_of_each_connection() {
+        let index = |lanes: &Lanes, connection, partition| {
+            lanes.index(&Outgoing { slot: 0, connection, partition, payload: b"" })
+        };
+        let together = Lanes::together();
+        assert_eq!([index(&together, 0, 5), index(&together, 2, 5)], [0, 2]);
+        let shards = Lanes::along(vec![0, 1, 0, 1]);
+        let of = |connection| [0, 1, 2, 3].map(|partition| index(&shards, connection, partition));
+        assert_eq!((of(0), of(1)), ([0, 1, 0, 1], [2, 3, 2, 3]));
     }
 }

@@ -13,6 +13,7 @@
 //! kernel. The server says nothing of what it refuses, so the books of the consumers alone tell;
 //! that a connection ended shows as ever.
 
+use super::Lanes;
 use super::connection::Connection;
 use super::copies::{Confirmed, CopiesWait};
 use super::epoll::{Epoll, Ready, wait_for_one};
@@ -56,14 +57,17 @@ pub struct RedisPublisher {
     failures: BTreeMap<String, u64>,
     lost: Option<DriverError>,
     reply: Reply,
+    lanes: Lanes,
     clock: Clock,
 }
 
 impl RedisPublisher {
-    /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`. `commands` are
-    /// encoded up to the header of their last argument.
+    /// Over at least one socket, connected, and silenced under `CLIENT REPLY OFF`; which message
+    /// takes which is said by `lanes`. `commands` are encoded up to the header of their last
+    /// argument.
     pub fn over(
         opened: Vec<Connection>,
+        lanes: Lanes,
         clock: Clock,
         batch: u32,
         commands: Vec<Vec<u8>>,
@@ -92,6 +96,7 @@ impl RedisPublisher {
             failures,
             lost: None,
             reply,
+            lanes,
             clock,
         })
     }
@@ -292,7 +297,7 @@ impl PipelinedConnection {
 impl Publisher for RedisPublisher {
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
         self.check()?;
-        let index = message.connection as usize;
+        let index = self.lanes.index(&message);
         let (Some(pipelined), Some(command)) =
             (self.connections.get_mut(index), self.commands.get(message.partition as usize))
         else {
@@ -308,7 +313,7 @@ impl Publisher for RedisPublisher {
         pipelined.collected_bytes += (output.unsent() - before) as u64;
         pipelined.slots.push_back((message.slot, pipelined.collected_bytes));
         if pipelined.collected == 0 {
-            self.dirty.push(message.connection);
+            self.dirty.push(index as u16);
         }
         pipelined.collected += 1;
         if pipelined.collected >= self.batch {

@@ -18,16 +18,25 @@ pub struct PubSubSubscriber {
     clock: Clock,
 }
 
-/// Returns once Redis has confirmed every channel: what is published from then on arrives.
-pub fn subscribe(connection: &mut Connection, channels: &[String]) -> Result<(), DriverError> {
-    connection.collect(redis::cmd("SUBSCRIBE").arg(channels));
+/// Returns once Redis has confirmed every channel: what is published from then on arrives. Sharded
+/// channels are asked for one by one: those of a command must have one slot.
+pub fn subscribe(
+    connection: &mut Connection,
+    channels: &[String],
+    sharded: bool,
+) -> Result<(), DriverError> {
+    let command = if sharded { "SSUBSCRIBE" } else { "SUBSCRIBE" };
+    let together = if sharded { 1 } else { channels.len() };
+    for channels in channels.chunks(together.max(1)) {
+        connection.collect(redis::cmd(command).arg(channels));
+    }
     let deadline = Instant::now() + connection.limit;
     let mut confirmed = 0;
     while confirmed < channels.len() {
         // A message on a channel confirmed earlier may come in between; it belongs to nobody yet.
         let (kind, _, _): (String, Value, Value) =
-            connection.answer(LARGEST_INPUT, deadline, "SUBSCRIBE")?;
-        confirmed += usize::from(kind == "subscribe");
+            connection.answer(LARGEST_INPUT, deadline, command)?;
+        confirmed += usize::from(kind.eq_ignore_ascii_case(command));
     }
     Ok(())
 }
@@ -61,7 +70,12 @@ fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
             Some((other, _)) => return Err(resp::unexpected("a part of a pushed message", other)),
         }
     }
-    Ok(Some(((parts[0] == b"message").then_some(parts[2]), at)))
+    match parts[0] {
+        b"message" | b"smessage" => Ok(Some((Some(parts[2]), at))),
+        // We never ask for it: the server does not have the slot of the channel any more.
+        b"sunsubscribe" => Err(Malformed("the slot of a channel was given away".into())),
+        _ => Ok(Some((None, at))),
+    }
 }
 
 #[cfg(any(test, fuzzing))]
@@ -108,6 +122,14 @@ impl Subscriber for PubSubSubscriber {
 
 /// What was published while there was no connection is gone.
 impl RedisConsumer for PubSubSubscriber {
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        self.receive(0, sink)
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
+    }
+
     fn resume(&mut self, connection: Connection) {
         (self.connection, self.pinged) = (connection, false);
     }
@@ -138,6 +160,10 @@ mod tests {
         }
         let confirmation = b"*3\r\n$9\r\nsubscribe\r\n$2\r\nch\r\n:1\r\n";
         assert_eq!(push(confirmation), Ok(Some((None, confirmation.len()))));
+        let sharded = b"*3\r\n$8\r\nsmessage\r\n$2\r\nch\r\n$5\r\nhello\r\n";
+        assert_eq!(push(sharded), Ok(Some((Some(&b"hello"[..]), sharded.len()))));
+        let gone = push(b"*3\r\n$12\r\nsunsubscribe\r\n$2\r\nch\r\n:0\r\n").unwrap_err();
+        assert!(gone.0.contains("given away"), "{gone:?}");
         let pong = b"*2\r\n$4\r\npong\r\n$0\r\n\r\n";
         assert_eq!(push(pong), Ok(Some((None, pong.len()))));
         assert!(push(b":1\r\n").is_err());

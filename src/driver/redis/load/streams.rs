@@ -194,22 +194,7 @@ impl Subscriber for StreamSubscriber {
             self.collect_acks();
             self.ask(until_ns);
         }
-        let (ConsumerPlace { clock, keys, .. }, patience) =
-            (&self.place, self.place.patience(until_ns));
-        while self.acks_due > 0 {
-            let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
-            if self.connection.next(clock, patience, acknowledged)?.is_none() {
-                return Ok(());
-            }
-            self.acks_due -= 1;
-        }
-        let unacknowledged = &mut self.unacknowledged;
-        let walk = |reply: &[u8]| hand_out(reply, keys, unacknowledged, clock, sink);
-        if let Some(entries) = self.connection.next(clock, patience, walk)? {
-            self.reading = false;
-            self.catching_up &= entries > 0;
-        }
-        Ok(())
+        self.answers(self.place.patience(until_ns), sink)
     }
 
     /// Acknowledges what was handed out. What a late answer still brings stays pending in the
@@ -229,12 +214,46 @@ impl Subscriber for StreamSubscriber {
     }
 }
 
+impl StreamSubscriber {
+    /// Takes up every answer that is due, as far as they come until `patience_ns`.
+    fn answers(
+        &mut self,
+        patience_ns: u64,
+        sink: &mut dyn FnMut(Incoming<'_>),
+    ) -> Result<(), DriverError> {
+        let ConsumerPlace { clock, keys, .. } = &self.place;
+        while self.acks_due > 0 {
+            let acknowledged = |reply: &[u8]| ReplyReader::new(reply).integer();
+            if self.connection.next(clock, patience_ns, acknowledged)?.is_none() {
+                return Ok(());
+            }
+            self.acks_due -= 1;
+        }
+        let unacknowledged = &mut self.unacknowledged;
+        let walk = |reply: &[u8]| hand_out(reply, keys, unacknowledged, clock, sink);
+        if let Some(entries) = self.connection.next(clock, patience_ns, walk)? {
+            self.reading = false;
+            self.catching_up &= entries > 0;
+        }
+        Ok(())
+    }
+}
+
 /// Acknowledges again what may not have been (XACK a second time does nothing), then reads what the
 /// group had given us while the connection broke, then goes on.
 impl RedisConsumer for StreamSubscriber {
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        self.collect_acks();
         self.ask(until_ns);
         self.connection.write().map(drop)
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if self.reading { self.answers(0, sink) } else { Ok(()) }
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        Some(&self.connection)
     }
 
     fn resume(&mut self, connection: Connection) {

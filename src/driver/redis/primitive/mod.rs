@@ -24,14 +24,17 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// `None` of what is no system on Redis.
 pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
-    match config.system {
-        System::RedisPubsub => Some(&pubsub::PubSub),
+    match config.system.base() {
+        System::RedisPubsub => Some(match config.sharded {
+            true => &pubsub::PubSub { sharded: true },
+            false => &pubsub::PubSub { sharded: false },
+        }),
         System::RedisStreams => Some(&streams::Streams),
         System::RedisLists => Some(match config.consume.mode {
             ConsumeMode::Reliable => &lists::Lists { reliable: true },
             _ => &lists::Lists { reliable: false },
         }),
-        System::Kafka | System::Fake => None,
+        _ => None,
     }
 }
 
@@ -44,6 +47,17 @@ pub struct LargeCommands {
     pub ask: Option<Cmd>,
     /// Clears away what was read; nothing where reading does.
     pub clear: Option<Cmd>,
+}
+
+/// How much of a Redis Cluster one connection of a consumer takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerReach {
+    /// Any node hands out what was published at any other.
+    Cluster,
+    /// Whatever the server has.
+    Server,
+    /// A command waits on keys of one slot.
+    Slot,
 }
 
 /// Everything that one worker on a shared queue needs.
@@ -69,6 +83,10 @@ pub trait Primitive: Send + Sync {
     /// Whether a message that may have been received must not be sent again.
     fn at_most_once(&self) -> bool {
         false
+    }
+    /// How much of a Redis Cluster one connection of a consumer takes from.
+    fn reach(&self) -> ConsumerReach {
+        ConsumerReach::Slot
     }
 
     /// Makes a connection ready to consume what is published from then on. A group that is new

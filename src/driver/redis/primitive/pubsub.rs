@@ -1,6 +1,6 @@
 //! Redis Pub/Sub: a channel hands each message to whoever is subscribed at that moment.
 
-use super::{Connected, LargeCommands, Primitive};
+use super::{Connected, ConsumerReach, LargeCommands, Primitive};
 use crate::driver::DriverError;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
@@ -11,7 +11,10 @@ use crate::driver::work::Responsibilities;
 use crate::scenario::{Cell, SystemConfig};
 use redis::{Cmd, cmd};
 
-pub struct PubSub;
+pub struct PubSub {
+    /// SPUBLISH and SSUBSCRIBE: a Redis Cluster keeps a channel inside the shard of its slot.
+    pub sharded: bool,
+}
 
 impl Primitive for PubSub {
     fn refuses(&self, cell: &Cell) -> Option<&'static str> {
@@ -22,11 +25,14 @@ impl Primitive for PubSub {
     }
 
     fn publish(&self, key: &str, _: Option<u64>) -> Cmd {
-        cmd("PUBLISH").arg(key).take()
+        cmd(if self.sharded { "SPUBLISH" } else { "PUBLISH" }).arg(key).take()
     }
 
     fn describe(&self, _: &SystemConfig) -> (String, String) {
-        ("PUBLISH".into(), "SUBSCRIBE (pushed)".into())
+        match self.sharded {
+            true => ("SPUBLISH".into(), "SSUBSCRIBE (pushed)".into()),
+            false => ("PUBLISH".into(), "SUBSCRIBE (pushed)".into()),
+        }
     }
 
     fn acknowledgement(&self) -> Result<&'static str, &'static str> {
@@ -38,13 +44,17 @@ impl Primitive for PubSub {
         true
     }
 
+    fn reach(&self) -> ConsumerReach {
+        if self.sharded { ConsumerReach::Server } else { ConsumerReach::Cluster }
+    }
+
     fn join(
         &self,
         connection: &mut Connection,
         place: &ConsumerPlace,
         _: &str,
     ) -> Result<(), DriverError> {
-        subscribe(connection, &place.keys)
+        subscribe(connection, &place.keys, self.sharded)
     }
 
     fn consumer(&self, connection: Connection, place: ConsumerPlace) -> Box<dyn RedisConsumer> {
@@ -57,7 +67,9 @@ impl Primitive for PubSub {
 
     fn large(&self, key: &str) -> LargeCommands {
         LargeCommands {
-            subscribe: Some(cmd("SUBSCRIBE").arg(key).take()),
+            subscribe: Some(
+                cmd(if self.sharded { "SSUBSCRIBE" } else { "SUBSCRIBE" }).arg(key).take(),
+            ),
             ..LargeCommands::default()
         }
     }

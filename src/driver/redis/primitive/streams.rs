@@ -92,13 +92,12 @@ impl Primitive for Streams {
         subscription: u16,
         joined: bool,
     ) -> Result<(), DriverError> {
-        let mut control = Connection::open(&driver.primary.endpoint)?;
         let (action, group) =
             (if joined { "SETID" } else { "CREATE" }, driver.place(subscription, 0).group);
-        driver
-            .keys
-            .iter()
-            .try_for_each(|key| control.text(&["XGROUP", action, key, &group, "0"]).map(drop))
+        driver.keys.iter().try_for_each(|key| {
+            let mut control = Connection::open(&driver.primary.of(key).find()?)?;
+            control.text(&["XGROUP", action, key, &group, "0"]).map(drop)
+        })
     }
 
     fn read(

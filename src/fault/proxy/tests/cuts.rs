@@ -99,3 +99,36 @@ fn only_loopback_and_only_free_ports_are_listened_on() {
     let proxy = Proxy::start(None, upstream).unwrap();
     assert!(proxy.address().ip().is_loopback() && proxy.address().port() > 0);
 }
+
+/// A client that connects from this address of loopback.
+fn connect_from(source: [u8; 4], proxy: &Proxy) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((source, 0))).unwrap();
+    connect(&socket, &proxy.address()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    stream
+}
+
+#[test]
+fn what_comes_from_one_address_stalls_alone_and_loses_nothing() {
+    let proxy = Proxy::start(None, echo()).unwrap();
+    let (one, other) =
+        (connect_from([127, 0, 0, 11], &proxy), connect_from([127, 0, 0, 12], &proxy));
+    ping(&one);
+    ping(&other);
+    proxy.stall_from([127, 0, 0, 11].into()).unwrap();
+    (&one).write_all(b"x").unwrap();
+    assert!(silent(&one));
+    ping(&other);
+    ping(&connect_from([127, 0, 0, 13], &proxy));
+    let late = connect_from([127, 0, 0, 11], &proxy);
+    (&late).write_all(b"x").unwrap();
+    assert!(silent(&late), "newcomers too");
+    proxy.revert().unwrap();
+    for stalled in [&one, &late] {
+        let mut stalled = stalled;
+        stalled.read_exact(&mut [0]).unwrap();
+    }
+}

@@ -45,7 +45,8 @@ impl<'a> RedisWork<'a> {
                 .endpoint
                 .refused("handing out work", "it comes from one stream or list; set keys: 1"));
         };
-        let dead = format!("{}-dead", driver.target.name);
+        // Named after the stream, beside which it lies on a Redis Cluster too.
+        let dead = format!("{key}-dead");
         let work = Self { driver, responsibilities, key, dead, terms, consumers: Cell::new(0) };
         if let Some(command) = driver.primitive.prepare_work(key, GROUP) {
             work.ask("making the group", &command)?;
@@ -57,8 +58,13 @@ impl<'a> RedisWork<'a> {
         format!("{}-work-{consumer}", self.key)
     }
 
+    /// To whoever has the stream or list.
+    fn open(&self) -> Result<Connection, DriverError> {
+        Connection::open(&self.driver.primary.find()?)
+    }
+
     fn ask(&self, action: &str, command: &Cmd) -> Result<(), DriverError> {
-        Connection::open(&self.driver.primary.endpoint)?.query::<Value>(action, command).map(drop)
+        self.open()?.query::<Value>(action, command).map(drop)
     }
 }
 
@@ -67,7 +73,7 @@ impl WorkQueue for RedisWork<'_> {
         self.consumers.set(self.consumers.get().max(consumer + 1));
         let (group, processing) = (GROUP.to_owned(), self.processing(consumer));
         let parts = WorkerParts {
-            connection: Connection::open(&self.driver.primary.endpoint)?,
+            connection: self.open()?,
             place: ConsumerPlace { group, processing, ..self.driver.place(0, consumer) },
             dead: self.dead.clone(),
             terms: self.terms,
@@ -101,7 +107,7 @@ impl WorkQueue for RedisWork<'_> {
         let mut keys: Vec<String> =
             (0..self.consumers.get()).map(|consumer| self.processing(consumer)).collect();
         keys.push(self.dead.clone());
-        Connection::open(&self.driver.primary.endpoint)?.delete(&self.driver.target.name, &keys)
+        self.open()?.delete(&self.driver.target.name, &keys)
     }
 }
 

@@ -61,7 +61,7 @@ fn a_stream_worker_claims_what_is_idle_counts_its_tries_and_buries_in_one_step()
             reply(":1\r\n")
         }
         b"EVAL" => {
-            assert!(asked.text().ends_with("2 test-0 test-dead work 1-0"));
+            assert!(asked.text().ends_with("2 test-0 test-0-dead work 1-0"));
             reply(":1\r\n")
         }
         other => panic!("{}", other.escape_ascii()),
@@ -99,7 +99,7 @@ fn a_list_worker_removes_what_is_done_and_keeps_what_fails_on_its_desk() {
         "LMOVE test-0 test-0-work-0 RIGHT LEFT" if asked.number < 3 => reply("$1\r\nb\r\n"),
         "LMOVE test-0 test-0-work-0 RIGHT LEFT" => reply("$-1\r\n"),
         "LREM test-0-work-0 -1 a" => reply(":1\r\n"),
-        text if text.ends_with("2 test-0-work-0 test-dead b") => reply(":1\r\n"),
+        text if text.ends_with("2 test-0-work-0 test-0-dead b") => reply(":1\r\n"),
         _ => Act::HangUp,
     });
     let mut cell = cell(System::RedisLists);

@@ -12,17 +12,20 @@ use super::super::connection::Connection;
 use super::super::copies::{Confirmed, CopiesWait};
 use super::super::publisher::publish_reply;
 use super::super::reconnect::Reconnect;
+use super::detour::Detour;
 use super::message::{DeliveryBooks, PendingMessage, end};
-use super::refusal::RefusalKind;
+use super::refusal::{self, RefusalKind};
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::reason;
+use crate::driver::redis::slots;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outcome};
-use crate::wire::redis as resp;
 use std::collections::VecDeque;
 
 /// Unsent bytes of a connection from which on nothing more goes into its buffer.
 const UNSENT: usize = 1 << 20;
+/// Lets a server take the next command for a slot that it is about to get.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// How a publisher treats its messages.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,8 @@ pub struct ResilientConnection {
     clock: Clock,
     connection: Option<Connection>,
     reconnect: Reconnect<Connection>,
+    /// Told to whoever makes the next connection.
+    detour: Detour,
     /// Refused ones, all of them older than everything in `written`.
     refused: VecDeque<PendingMessage>,
     /// Handed to the connection, in the order in which it will answer.
@@ -76,6 +81,7 @@ impl ResilientConnection {
         clock: Clock,
         connection: Connection,
         reconnect: Reconnect<Connection>,
+        detour: Detour,
         copies: Option<CopiesWait>,
     ) -> Self {
         Self {
@@ -83,6 +89,7 @@ impl ResilientConnection {
             clock,
             connection: Some(connection),
             reconnect,
+            detour,
             refused: VecDeque::new(),
             written: VecDeque::new(),
             confirming: VecDeque::new(),
@@ -130,6 +137,16 @@ impl ResilientConnection {
             {
                 if self.written.is_empty() {
                     self.heard_ns = self.clock.now_ns();
+                }
+                if connection.asking {
+                    connection.output.bytes.extend_from_slice(ASKING);
+                    let begins = self.collected_bytes;
+                    self.collected_bytes += ASKING.len() as u64;
+                    let place = (begins, self.collected_bytes);
+                    let deadline_ns = message.deadline_ns;
+                    let asks = true;
+                    let asking = PendingMessage { deadline_ns, place, asks, ..Default::default() };
+                    self.written.push_back(asking);
                 }
                 connection.output.bytes.extend_from_slice(&message.command);
                 let end = self.collected_bytes + message.command.len() as u64;
@@ -231,7 +248,8 @@ impl ResilientConnection {
                 Ok(None) => break Ok(()),
                 Err(cause) => break Err(format!("unreadable reply: {cause}")),
             };
-            let error = refusal.map(|text| (RefusalKind::of(text), resp::error_text(text)));
+            let error = refusal.map(|text| (RefusalKind::of(text), refusal::words(text)));
+            let asked_at = refusal.and_then(slots::asked_at);
             used += length;
             let owed = if self.rules.answers { self.written.pop_front() } else { None };
             let Some(mut message) = owed else {
@@ -244,6 +262,10 @@ impl ResilientConnection {
             };
             self.heard_ns = at_ns;
             let copies = self.copies.as_mut().map(CopiesWait::pass);
+            if message.asks {
+                // It says nothing of the message behind it, which has an answer of its own.
+                continue;
+            }
             match error {
                 None => {
                     self.rests.reset();
@@ -265,7 +287,8 @@ impl ResilientConnection {
                     end(message, outcome, at_ns, books);
                 }
                 Some((refusal, words)) => {
-                    self.elsewhere |= refusal == RefusalKind::Elsewhere;
+                    self.elsewhere |= refusal != RefusalKind::Later;
+                    self.detour.set(asked_at);
                     *books.retries.entry(words.clone()).or_default() += 1;
                     message.refusal = Some(words);
                     self.refused.push_back(message);

@@ -23,6 +23,8 @@ pub struct PendingMessage {
     pub deadline_ns: u64,
     /// It may have been received by a server that did not say so.
     pub doubtful: bool,
+    /// It is the ASKING before one, and no message.
+    pub asks: bool,
     /// What the last server said that refused it.
     pub refusal: Option<String>,
     /// Where it begins and ends, counted from the first byte of its connection.

@@ -12,6 +12,7 @@
 //! Plain load does not come this way; it keeps the path without a copy ([`super::publisher`]).
 
 mod connection;
+mod detour;
 mod message;
 mod refusal;
 mod subscriber;
@@ -23,6 +24,7 @@ mod tests;
 pub use connection::RetryRules;
 pub use subscriber::ResilientSubscriber;
 
+use super::Lanes;
 use super::connection::Connection;
 use super::copies::CopiesWait;
 use super::epoll::{Epoll, Ready};
@@ -30,11 +32,13 @@ use super::publisher::silence;
 use super::reconnect::Reconnect;
 use crate::clock::Clock;
 use crate::driver::redis::SET_UP;
+use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::primary::Primary;
 use crate::driver::timeouts::Backoff;
 use crate::driver::{Completion, DriverError, Outgoing, Publisher, Submitted};
 use crate::wire::redis as resp;
 use connection::ResilientConnection;
+use detour::Detour;
 use message::DeliveryBooks;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -57,38 +61,45 @@ pub struct ResilientPublisher {
     ready: Vec<Ready>,
     /// When the connections are to be looked at again.
     look_ns: u64,
-    primary: Primary,
+    lanes: Lanes,
+    endpoint: Endpoint,
     clock: Clock,
 }
 
 impl ResilientPublisher {
-    /// Connects `connections` sockets, which must succeed now. `commands` are encoded up to the
-    /// header of their last argument.
+    /// Connects `connections` sockets to each of these, of which there is at least one; all must
+    /// succeed now. `commands` are encoded up to the header of their last argument.
     pub fn connect(
-        primary: &Primary,
+        primaries: &[Primary],
         clock: Clock,
         connections: u16,
         commands: Vec<Vec<u8>>,
         rules: RetryRules,
         copies: Option<&CopiesWait>,
     ) -> Result<Self, DriverError> {
-        let lane = || {
-            let whom = primary.clone();
-            let attempt = move || dial(&whom, rules);
+        let lane = |primary: &Primary| {
+            let (whom, detour) = (primary.clone(), Detour::default());
+            let told = detour.clone();
+            let attempt = move || dial(&whom, told.take(), rules);
             Ok(ResilientConnection::new(
                 rules,
                 clock,
                 patiently(SET_UP, &attempt)?,
                 Reconnect::new(attempt),
+                detour,
                 copies.cloned(),
             ))
         };
-        let connections =
-            (0..connections.max(1)).map(|_| lane()).collect::<Result<Vec<_>, DriverError>>()?;
+        let connections = (0..connections.max(1))
+            .flat_map(|_| primaries)
+            .map(lane)
+            .collect::<Result<Vec<_>, DriverError>>()?;
+        // Each stream has its own: a slot that moves is a lost connection and nothing else.
+        let lanes = Lanes::along((0..).take(primaries.len()).collect());
+        let endpoint = primaries[0].endpoint.clone();
         let sockets = connections.iter().filter_map(ResilientConnection::connected);
-        let epoll = Epoll::watching(&primary.endpoint, sockets)?;
-        let (dirty, ready, books, primary) =
-            (vec![], vec![], DeliveryBooks::default(), primary.clone());
+        let epoll = Epoll::watching(&endpoint, sockets)?;
+        let (dirty, ready, books) = (vec![], vec![], DeliveryBooks::default());
         Ok(Self {
             connections,
             dirty,
@@ -98,7 +109,8 @@ impl ResilientPublisher {
             epoll,
             ready,
             look_ns: 0,
-            primary,
+            lanes,
+            endpoint,
             clock,
         })
     }
@@ -111,7 +123,7 @@ impl ResilientPublisher {
             for (token, connection) in (0u64..).zip(&mut self.connections) {
                 if let Some(made) = connection.look(&mut self.books) {
                     let watched = self.epoll.add(&made.stream, token);
-                    watched.map_err(|cause| self.primary.endpoint.broken(&cause))?;
+                    watched.map_err(|cause| self.endpoint.broken(&cause))?;
                     connection.write(&mut self.books);
                 }
             }
@@ -134,8 +146,16 @@ impl ResilientPublisher {
     }
 }
 
-fn dial(primary: &Primary, rules: RetryRules) -> Result<Connection, DriverError> {
-    let mut connection = primary.connect()?;
+/// To where an ASK has sent us, else to who takes the writes.
+fn dial(
+    primary: &Primary,
+    detour: Option<String>,
+    rules: RetryRules,
+) -> Result<Connection, DriverError> {
+    let mut connection = match detour {
+        Some(told) => primary.connect_asking(&told)?,
+        None => primary.connect()?,
+    };
     if !rules.answers {
         silence(&mut connection)?;
     }
@@ -163,11 +183,11 @@ impl Publisher for ResilientPublisher {
     /// Takes every message, with or without a connection: how many are on their way is the caller's
     /// to limit.
     fn submit(&mut self, message: Outgoing<'_>) -> Result<Submitted, DriverError> {
-        let (index, partition) = (message.connection as usize, message.partition as usize);
+        let (index, partition) = (self.lanes.index(&message), message.partition as usize);
         let (Some(connection), Some(head)) =
             (self.connections.get_mut(index), self.commands.get(partition))
         else {
-            return Err(self.primary.endpoint.no_lane(&message));
+            return Err(self.endpoint.no_lane(&message));
         };
         let mut command = self.books.spare.pop().unwrap_or_default();
         command.clear();
@@ -175,8 +195,8 @@ impl Publisher for ResilientPublisher {
         resp::bulk_string(&mut command, message.payload);
         if connection.take(message.slot, command, self.clock.now_ns() + self.rules.deadline_ns) {
             connection.write(&mut self.books);
-        } else if !self.dirty.contains(&message.connection) {
-            self.dirty.push(message.connection);
+        } else if !self.dirty.contains(&(index as u16)) {
+            self.dirty.push(index as u16);
         }
         Ok(Submitted::Taken)
     }
@@ -203,7 +223,7 @@ impl Publisher for ResilientPublisher {
                 self.clock.until(until_ns).min(nap)
             };
             let waited = self.epoll.wait(left, &mut self.ready);
-            waited.map_err(|cause| self.primary.endpoint.broken(&cause))?;
+            waited.map_err(|cause| self.endpoint.broken(&cause))?;
             self.serve();
             completions.append(&mut self.books.ended);
             if completions.len() > before || self.clock.now_ns() >= until_ns {

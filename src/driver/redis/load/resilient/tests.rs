@@ -2,6 +2,8 @@
 //! client, nothing comes twice but what was sent twice, order is kept, deadlines are kept, and the
 //! pacing thread is never held.
 
+mod redirects;
+
 use super::testing::{Act, Asked, Scripted, reply};
 use super::*;
 use crate::driver::redis::tests::{cell, target};

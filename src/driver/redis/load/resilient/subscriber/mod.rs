@@ -58,6 +58,17 @@ impl ResilientSubscriber {
         self.reconnect.begin(self.clock.now_ns(), why);
     }
 
+    /// Whether there is a connection, made again by `until_ns` where it was lost.
+    fn reconnected(&mut self, until_ns: u64) -> bool {
+        if !self.connected
+            && let Some(connection) = self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
+        {
+            Reconnect::<Connection>::count(&mut self.retries);
+            self.resume(connection);
+        }
+        self.connected
+    }
+
     /// Asks a quiet server and gives up a silent one.
     fn watch(&mut self, delivered: bool) -> Result<(), DriverError> {
         let now_ns = self.clock.now_ns();
@@ -87,16 +98,8 @@ impl Subscriber for ResilientSubscriber {
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
         loop {
-            if !self.connected {
-                let Some(connection) =
-                    self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
-                else {
-                    return Ok(());
-                };
-                Reconnect::<Connection>::count(&mut self.retries);
-                self.inner.resume(connection);
-                (self.connected, self.paid_ns, self.quiet_ns) =
-                    (true, self.clock.now_ns(), self.clock.now_ns());
+            if !self.reconnected(until_ns) {
+                return Ok(());
             }
             let mut delivered = false;
             let received = self.inner.receive(until_ns, &mut |incoming| {
@@ -119,6 +122,55 @@ impl Subscriber for ResilientSubscriber {
 
     fn retries(&self) -> BTreeMap<String, u64> {
         self.retries.clone()
+    }
+}
+
+/// As one lane of several: what goes wrong with it is its own affair here too.
+impl RedisConsumer for ResilientSubscriber {
+    fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        if self.connected
+            && let Err(error) = self.inner.request(until_ns)
+        {
+            self.lose(reason(&error));
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
+        if !self.reconnected(0) {
+            return Ok(());
+        }
+        let mut delivered = false;
+        let taken = self.inner.take_up(&mut |incoming| {
+            delivered = true;
+            sink(incoming);
+        });
+        if let Err(error) = taken.and_then(|()| self.watch(delivered)) {
+            self.lose(reason(&error));
+        }
+        Ok(())
+    }
+
+    fn watched(&self) -> Option<&Connection> {
+        self.inner.watched().filter(|_| self.connected)
+    }
+
+    fn look(&mut self) {
+        if self.connected
+            && let Err(error) = self.watch(false)
+        {
+            self.lose(reason(&error));
+        }
+    }
+
+    fn resume(&mut self, connection: Connection) {
+        self.inner.resume(connection);
+        let now_ns = self.clock.now_ns();
+        (self.connected, self.paid_ns, self.quiet_ns) = (true, now_ns, now_ns);
+    }
+
+    fn is_owed(&self) -> bool {
+        self.connected && self.inner.is_owed()
     }
 }
 
