@@ -5,6 +5,7 @@
 
 use super::SecretString;
 use super::token::{IamChain, SignedLogin, Token, TokenSource, encoded};
+use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -15,6 +16,7 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::identity::SharedIdentityCache;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::error::Error;
@@ -114,13 +116,20 @@ impl Presigner {
 pub struct AwsIdentity {
     pub region: String,
     pub credentials: SharedCredentialsProvider,
+    /// One for all clients: else each would ask the chain anew.
+    pub cache: SharedIdentityCache,
 }
 
 impl AwsIdentity {
     /// Nothing is asked before the first call.
     pub fn of(chain: IamChain, region: String) -> Self {
         let chain = LazyChain(IamChain { region: Some(region.clone()), ..chain });
-        Self { region, credentials: SharedCredentialsProvider::new(chain) }
+        Self::new(region, SharedCredentialsProvider::new(chain))
+    }
+
+    pub fn new(region: String, credentials: SharedCredentialsProvider) -> Self {
+        let cache = IdentityCache::lazy().load_timeout(PATIENCE).build();
+        Self { region, credentials, cache }
     }
 }
 

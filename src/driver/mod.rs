@@ -10,6 +10,11 @@ mod large;
 mod mailbox;
 mod packing;
 mod redis;
+#[cfg(feature = "aws")]
+mod sns;
+#[cfg(not(feature = "aws"))]
+#[path = "no_sns.rs"]
+mod sns;
 mod target;
 mod timeouts;
 mod traits;
@@ -34,8 +39,9 @@ pub use traits::{
 };
 
 /// What speaks to the systems, with its versions.
-pub fn client_versions() -> [String; 2] {
-    [kafka::client_version(), redis::client_version()]
+pub fn client_versions() -> Vec<String> {
+    let versions = [Some(kafka::client_version()), Some(redis::client_version())];
+    versions.into_iter().chain([sns::client_version()]).flatten().collect()
 }
 
 /// Opens the driver for a cell.
@@ -49,7 +55,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     match cell.config.system.software() {
         Software::Kafka => kafka::open(&cell, target),
         Software::Redis => redis::open(&cell, target),
-        Software::Sns => Err(no_sns("open")),
+        Software::Sns => sns::open(&cell, target),
         Software::Fake => Err(fake::refused("open", "the fake broker serves the self-check only")),
     }
 }
@@ -61,7 +67,7 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
     match software {
         Software::Kafka => kafka::ping(address, access),
         Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
-        Software::Sns => Err(no_sns("ask").to_string()),
+        Software::Sns => sns::ping(address, access).map(|()| Vec::new()),
         Software::Fake => Err("the fake broker has no address".into()),
     }
 }
@@ -98,13 +104,22 @@ pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
     match system.software() {
         Software::Kafka => kafka::reflector(),
         Software::Redis => redis::reflector(),
-        Software::Sns => Err(no_sns("reflect")),
+        Software::Sns => sns::reflector(),
         Software::Fake => Err(fake::refused("reflect", "the fake broker needs no reflector")),
     }
 }
 
-/// Until its driver is there.
-fn no_sns(action: &str) -> DriverError {
-    let (action, because) = (action.to_owned(), "this build has no driver for it".to_owned());
-    DriverError::Cannot { system: System::Sns, action, because }
+/// Takes away what runs that were killed left behind in somebody's account: all that is called
+/// after their `cells`. Returns what that was.
+pub fn sweep(
+    software: Software,
+    addresses: &[String],
+    access: &Access,
+    cells: &[String],
+) -> Result<Vec<String>, DriverError> {
+    match software {
+        Software::Sns => sns::sweep(addresses, access, cells),
+        // Their brokers keep it to themselves: it goes with them, or their owner clears it.
+        Software::Kafka | Software::Redis | Software::Fake => Ok(Vec::new()),
+    }
 }

@@ -9,7 +9,6 @@ use crate::clock::Clock;
 use crate::driver::{DriverError, Target};
 use crate::model::System;
 use crate::units::Span;
-use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -109,13 +108,12 @@ impl Clients {
             let address = address.ok_or_else(|| refused("open", "no address of SNS is given"))?;
             Ok(ServiceAddress { address: address.clone(), url: format!("{scheme}://{address}") })
         };
-        let AwsIdentity { region, credentials } = identity(&target.access)?;
+        let AwsIdentity { region, credentials, cache } = identity(&target.access)?;
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region))
             .credentials_provider(credentials)
-            // One for all clients: each would ask for credentials of its own.
-            .identity_cache(IdentityCache::lazy().build())
+            .identity_cache(cache)
             // An answer that is waited for long is what a long poll is.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
@@ -219,7 +217,7 @@ fn identity(access: &Access) -> Result<AwsIdentity, DriverError> {
     if access.is_ours() {
         let nobody = Credentials::new("brokerbench", "brokerbench", None, None, "reflector");
         let credentials = SharedCredentialsProvider::new(nobody);
-        return Ok(AwsIdentity { region: "us-east-1".into(), credentials });
+        return Ok(AwsIdentity::new("us-east-1".into(), credentials));
     }
     let unsigned = || refused("sign requests", "the target does not say who signs; describe it as \
         `sns: {iam: {region: …}}` in a file for --targets");

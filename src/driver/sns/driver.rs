@@ -38,9 +38,9 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
 }
 
 /// What speaks to both, with its versions.
-pub fn client_version() -> String {
+pub fn client_version() -> Option<String> {
     let (sns, sqs) = (aws_sdk_sns::meta::PKG_VERSION, aws_sdk_sqs::meta::PKG_VERSION);
-    format!("aws-sdk-sns {sns}, aws-sdk-sqs {sqs}")
+    Some(format!("aws-sdk-sns {sns}, aws-sdk-sqs {sqs}"))
 }
 
 pub struct SnsDriver {
