@@ -1,5 +1,5 @@
 //! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing
-//! taken away.
+//! taken away but what runs of ours made in an account.
 //!
 //! Before any client of the load connects, every address is asked once by a connection of ours,
 //! with the TLS and the login of its target: those of the user, and those that the brokers
@@ -7,10 +7,11 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
+use super::leftovers::{self, Leftovers};
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
-use crate::driver;
+use crate::driver::{self, DriverError};
 use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
@@ -29,12 +30,14 @@ pub struct External {
     targets: Targets,
     /// Settings that a scenario asks for and that nobody here can give.
     unset: BTreeSet<String>,
+    /// What was said of what killed runs had left behind.
+    swept: BTreeSet<String>,
     storage: Option<Storage>,
 }
 
 impl External {
     pub fn new(targets: Targets) -> Self {
-        Self { targets, unset: BTreeSet::new(), storage: None }
+        Self { targets, unset: BTreeSet::new(), swept: BTreeSet::new(), storage: None }
     }
 
     /// What is described, by the names in a targets file: who can be asked.
@@ -66,6 +69,17 @@ impl External {
         known.map(|reach| Asker { software, reach: reach.clone() }).ok_or_else(missing)
     }
 
+    /// A note of what will be made in an account, once it is cleared of what was left there; `None`
+    /// of brokers that keep everything to themselves.
+    fn leftovers(&mut self, asker: &Asker) -> Result<Option<Leftovers>, EnvironmentError> {
+        if asker.software != Software::Sns {
+            return Ok(None);
+        }
+        let (folder, addresses) = (leftovers::folder()?, &asker.reach.addresses);
+        self.swept.extend(leftovers::sweep(&folder, addresses, |cells| asker.sweep(cells)));
+        Leftovers::new(&folder, addresses).map(Some)
+    }
+
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
         self.targets.all().any(|(_, _, reach)| is(&reach.access))
     }
@@ -88,9 +102,11 @@ impl Environment for External {
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
+        let leftovers = self.leftovers(&asker)?;
         let again = asker.clone();
         Ok(Box::new(ExternalBroker {
             asker,
+            leftovers,
             watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
         }))
     }
@@ -102,7 +118,7 @@ impl Environment for External {
     fn warnings(&self) -> Vec<String> {
         let floor = "brokers are reached over TLS: the instrument floor was measured without, so \
                      it leaves out what our side of the encryption costs";
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.swept.iter().cloned().collect();
         if self.any(|access| access.tls().is_some()) {
             warnings.push(floor.into());
         }
@@ -141,6 +157,11 @@ impl Asker {
         let Reach { addresses, access } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
+    }
+
+    /// Deletes what is called after these cells; returns what that was.
+    fn sweep(&self, cells: &[String]) -> Result<Vec<String>, DriverError> {
+        driver::sweep(self.software, &self.reach.addresses, &self.reach.access, cells)
     }
 
     /// The addresses that the one at `address` sends clients to.
@@ -226,6 +247,7 @@ impl Asker {
 
 struct ExternalBroker {
     asker: Asker,
+    leftovers: Option<Leftovers>,
     watch: LivenessWatch,
 }
 
@@ -242,13 +264,21 @@ impl Broker for ExternalBroker {
         self.asker.reach.access.clone()
     }
 
+    fn note(&self, name: &str) {
+        if let Some(leftovers) = &self.leftovers {
+            leftovers.note(name);
+        }
+    }
+
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        self.leftovers.as_ref().map_or(Ok(()), Leftovers::check)?;
         self.watch.look()
     }
 
     /// Leaves it running: it is not ours.
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
-        Ok(())
+        let clear = |leftovers: &Leftovers| leftovers.clear(|cells| self.asker.sweep(cells));
+        self.leftovers.as_ref().map_or(Ok(()), clear)
     }
 }
 

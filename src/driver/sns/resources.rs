@@ -10,7 +10,7 @@ use crate::driver::DriverError;
 use aws_sdk_sns::types::Tag;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::json;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The tag of everything that a run makes; its value is the cell.
@@ -97,8 +97,9 @@ impl Resources {
     /// A queue of this name, made and subscribed where it is not yet; with `replay`, what the
     /// topic's archive holds comes first.
     pub fn subscribed(&self, name: &str, replay: Option<&str>) -> Result<QueuePlace, DriverError> {
-        if let Some(made) = self.made().queues.get(name) {
-            return Ok(made.clone());
+        let made = self.made().queues.get(name).cloned();
+        if let Some(made) = made.filter(|made| made.subscription_arn.is_some()) {
+            return Ok(made);
         }
         let topic = self.topic()?;
         let mut place = self.make_queue(name, &topic)?;
@@ -208,7 +209,7 @@ fn delete_queue(control: &Control, url: &str) -> Result<(), DriverError> {
 ///
 /// Only what is called after one of these runs *and* carries the tag.
 pub fn sweep(clients: &Clients, cells: &[String]) -> Result<Vec<String>, DriverError> {
-    let runs: Vec<String> = cells.iter().filter_map(|name| run_prefix(name)).collect();
+    let runs: BTreeSet<String> = cells.iter().filter_map(|name| run_prefix(name)).collect();
     let control = clients.control(Patience::USUAL)?;
     let mut deleted = vec![];
     for arn in topics(&control)? {
