@@ -9,6 +9,7 @@ use super::experiment::Experiment;
 use super::file::File;
 use super::load::{Load, Model, Pacer};
 use super::resolve::Scenario;
+use super::sns_check::is_fifo;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ConsumeMode, Reply, SystemConfig};
 use crate::model::{Guarantee, Measure, MessageStore, System, metric};
@@ -403,6 +404,8 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
+            System::Sns if is_fifo(config) => None,
+            System::Sns => Some("it needs `topic: {config: {FifoTopic: true}}`"),
             _ => Some("a repeated write after a time-out is not recognised"),
         },
     }

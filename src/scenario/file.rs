@@ -132,17 +132,19 @@ pub(super) struct Settings {
     /// `{down-after-milliseconds: 1000}`; what is not set is stock.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub sentinel: BTreeMap<String, String>,
-    /// Kafka only.
+    /// Kafka; of SNS, `config` alone.
     #[schemars(with = "Option<TopicKeys>")]
     pub topic: TopicKeys,
     /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of
     /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
+    /// SNS: parameters of ReceiveMessage, `WaitTimeSeconds` and `VisibilityTimeout`.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
     /// Kafka only: the largest heap of each broker's JVM,
     /// and the most that it may hold outside of it.
     pub heap: Option<Bytes>,
-    /// Redis only: how many channels, streams or lists the load is spread over.
+    /// How many channels, streams or lists of Redis, or message groups of a FIFO topic of SNS, the
+    /// load is spread over.
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
@@ -170,7 +172,8 @@ pub(super) struct TopicKeys {
     /// Copies of each partition (replication factor).
     #[schemars(range(min = 1))]
     pub replicas: Option<u16>,
-    /// Raw topic settings, such as `flush.messages`.
+    /// Raw topic settings, such as `flush.messages`; attributes of a topic of SNS: `FifoTopic`,
+    /// `FifoThroughputScope`, `ArchivePolicy`, `MaximumMessageSize`.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub config: BTreeMap<String, String>,
 }
@@ -178,7 +181,7 @@ pub(super) struct TopicKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct ConsumeKeys {
-    /// Most messages one request of a consumer may bring.
+    /// Most messages one request of a consumer may bring; of SQS, 10 at most.
     #[schemars(range(min = 1))]
     pub batch: Option<u32>,
     /// Redis Lists: `pop` loses what a dying consumer held, `reliable` keeps it in a processing

@@ -27,6 +27,7 @@ mod matrix;
 mod resolve;
 mod settings;
 mod shards;
+mod sns_check;
 mod source;
 mod system;
 mod threshold;
@@ -44,6 +45,7 @@ pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use shards::{ServerKind, Shards};
+pub use sns_check::text_len as sns_text_len;
 pub use source::names;
 pub use system::{
     ClientLibrary, ClusterType, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof,

@@ -18,6 +18,7 @@ use super::load::{Load, LoadKeys, Model};
 use super::managed_check;
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::settings;
+use super::sns_check;
 use super::source;
 use super::system::SystemConfig;
 use super::threshold::{Threshold, measure};
@@ -216,6 +217,7 @@ fn cells_at(
         copies_check::awaited(label, config, experiment.as_ref())?;
         fault_check::system(label, config, &faults)?;
         managed_check::check(label, config, &load, &message, &faults)?;
+        sns_check::sns(label, config, &message)?;
     }
     check::figures(&base, &load)?;
     let name = point_name(axes, &load, &message);

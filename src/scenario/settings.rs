@@ -13,14 +13,15 @@ use std::collections::BTreeMap;
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
     system.service().map_or(Ok(()), |service| leaves_open(service, path))?;
     let kafka = system.software() == Software::Kafka;
+    let redis = system.software() == Software::Redis;
     match path {
-        ["topic", ..] if !kafka => {
+        ["topic", ..] if redis => {
             Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load")
         }
         ["client", "library"] if kafka => {
             Err("Kafka's client is librdkafka; `library` chooses that of Redis")
         }
-        ["client", key] if !kafka && *key != "library" => {
+        ["client", key] if redis && *key != "library" => {
             Err("`client` holds settings of librdkafka, Kafka's client; for Redis, `library` alone")
         }
         ["sentinel", ..] if kafka => Err(
@@ -77,9 +78,12 @@ fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
         (Service::Msk | Service::Sns, ["nodes", ..]) => {
             Err("how large it is was decided when it was made, and it tells by itself")
         }
+        (Service::Sns, ["topic", "partitions" | "replicas"]) => {
+            Err("SNS has none; `keys` says how many message groups a FIFO topic's load has")
+        }
         (
             Service::Sns,
-            ["broker" | "sentinel" | "server" | "topic" | "client" | "heap" | "reply", ..],
+            ["broker" | "sentinel" | "server" | "heap" | "reply" | "wait" | "wait-aof", ..],
         ) => Err("it belongs to Kafka or to Redis"),
         _ => Ok(()),
     }

@@ -3,6 +3,7 @@
 
 use super::file::Settings;
 use super::shards::{NodeCount, ServerKind, Shards};
+use super::sns_check::MOST_RECEIVED;
 use crate::model::{Service, Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
@@ -207,6 +208,7 @@ impl SystemConfig {
         let heap = Bytes(if nodes > 1 { 1 << 29 } else { 1 << 30 });
         let stock = settings.stock.unwrap_or(false);
         let maxlen = (system.has_key("maxlen") && !stock).then_some(1_000_000);
+        let batch = if system.software() == Software::Sns { MOST_RECEIVED } else { 500 };
         Self {
             system,
             same_as: None,
@@ -230,7 +232,7 @@ impl SystemConfig {
             wait: settings.wait,
             wait_aof: settings.wait_aof,
             consume: Consume {
-                batch: consume.batch.unwrap_or(500),
+                batch: consume.batch.unwrap_or(batch),
                 mode: consume.mode.unwrap_or(ConsumeMode::of(system)),
             },
         }

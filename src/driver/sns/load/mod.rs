@@ -12,6 +12,8 @@ pub mod subscriber;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+pub use crate::scenario::sns_text_len as text_len;
+
 /// A message as SNS and SQS take it: they carry text that XML may hold, and no bytes.
 pub fn text_of(payload: &[u8]) -> String {
     BASE64.encode(payload)
@@ -25,11 +27,6 @@ pub fn payload_of<'a>(text: &'a str, buffer: &'a mut Vec<u8>) -> &'a [u8] {
         Ok(()) => buffer,
         Err(_) => text.as_bytes(),
     }
-}
-
-/// How many bytes a message of `length` becomes.
-pub const fn text_len(length: u64) -> u64 {
-    length.div_ceil(3) * 4
 }
 
 #[cfg(test)]
