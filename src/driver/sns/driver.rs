@@ -39,8 +39,12 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
 
 /// What speaks to both, with its versions.
 pub fn client_version() -> Option<String> {
+    Some(sdk_version())
+}
+
+fn sdk_version() -> String {
     let (sns, sqs) = (aws_sdk_sns::meta::PKG_VERSION, aws_sdk_sqs::meta::PKG_VERSION);
-    Some(format!("aws-sdk-sns {sns}, aws-sdk-sqs {sqs}"))
+    format!("aws-sdk-sns {sns}, aws-sdk-sqs {sqs}")
 }
 
 pub struct SnsDriver {
@@ -221,7 +225,7 @@ impl Driver for SnsDriver {
     fn describe(&self) -> Result<Description, DriverError> {
         let mut described = Description {
             broker_version: "Amazon SNS and SQS".into(),
-            client_version: client_version(),
+            client_version: sdk_version(),
             client_config: BTreeMap::from([
                 ("publish".into(), format!("PublishBatch, {} at most", self.settings.publish)),
                 ("consume".into(), format!("ReceiveMessage, {} at most", self.settings.receive)),
