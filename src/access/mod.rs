@@ -29,7 +29,9 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::{AsyncStream, Stream};
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
 pub use tls::Tls;
-pub use token::{HttpUrl, IamChain, OidcClient, SignedLogin, Token, TokenSource, Tokens};
+pub use token::{
+    HttpUrl, IamChain, OidcClient, SignedLogin, Token, TokenSource, Tokens, region_of,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

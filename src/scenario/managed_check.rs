@@ -6,8 +6,8 @@ use super::cell::{Cell, Message};
 use super::fault::FaultPlan;
 use super::load::Load;
 use super::system::{ClusterType, SystemConfig};
-use crate::model::{Service, System};
-use crate::units::Bytes;
+use crate::model::{MessageStore, Service, System};
+use crate::units::{Bytes, Span};
 use crate::yaml::Problem;
 
 /// Of a topic on MSK Serverless.
@@ -20,6 +20,9 @@ const MSK_CONNECTIONS: u32 = 3000;
 const MSK_NEW_PER_S: u32 = 100;
 /// Written to one primary of MemoryDB in a second, at most.
 const MEMORYDB_BYTES_PER_S: f64 = 100e6;
+/// After which MemoryDB cuts a connection that logged in by IAM and has not signed in again: a
+/// subscriber of Pub/Sub cannot.
+const MEMORYDB_SESSION: Span = Span::from_secs(12 * 3600);
 
 pub(super) fn check(
     label: &str,
@@ -126,7 +129,16 @@ pub(super) fn warnings(cell: &Cell) -> Vec<String> {
             cell.point
         )
     });
-    slowly.into_iter().chain(much).collect()
+    let subscribed = cell.config.system.service() == Some(Service::Memorydb)
+        && cell.config.system.store() == MessageStore::Nothing;
+    let cut = (subscribed && load.duration > MEMORYDB_SESSION).then(|| {
+        format!(
+            "{label}: MemoryDB cuts a subscriber that logged in by IAM after {MEMORYDB_SESSION}, \
+             and `load.duration` is {}",
+            load.duration
+        )
+    });
+    slowly.into_iter().chain(much).chain(cut).collect()
 }
 
 #[cfg(test)]

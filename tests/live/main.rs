@@ -11,6 +11,7 @@ mod flow;
 mod hlog_java;
 mod kafka;
 mod load;
+mod memorydb;
 mod nodes;
 mod poison;
 mod power;

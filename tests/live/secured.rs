@@ -97,19 +97,19 @@ impl Certificates {
     }
 }
 
-fn ports<const N: usize>() -> [u16; N] {
+pub fn ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// A process that ends with its owner, and its folder.
-struct Process {
+pub struct Process {
     child: Child,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Process {
-    fn start(mut command: Command, folder: tempfile::TempDir) -> Self {
+    pub fn start(mut command: Command, folder: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         command
             .current_dir(folder.path())
@@ -119,7 +119,7 @@ impl Process {
         Self { child: command.spawn().unwrap(), folder }
     }
 
-    fn await_words(&mut self, words: &str) {
+    pub fn await_words(&mut self, words: &str) {
         let begun = Instant::now();
         loop {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();

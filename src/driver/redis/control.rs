@@ -208,9 +208,11 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
                 "NOAUTH" => Err(format!(
                     "it demands a login ({cause}); give `user` and `password`, as `${{env:NAME}}`"
                 )),
-                "WRONGPASS" => Err(format!(
-                    "the login was refused ({cause}); correct the user or the password"
-                )),
+                "WRONGPASS" => {
+                    let reasons = access.tokens().map(|login| login.tokens.reasons());
+                    let remedy = reasons.unwrap_or("correct the user or the password".into());
+                    Err(format!("the login was refused ({cause}); {remedy}"))
+                }
                 _ if cause.contains("AUTH") => {
                     Err(format!("the login was refused ({cause}); leave user and password out"))
                 }

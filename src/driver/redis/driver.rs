@@ -273,7 +273,9 @@ impl Driver for RedisDriver {
     fn survives(&self) -> Survives {
         let ask = || self.server(&mut self.control(Duration::ZERO).ok()?).ok().cloned();
         let server = self.server.get().cloned().or_else(ask).unwrap_or_default();
-        survival::survives(&self.cell, self.primitive, &server)
+        let address = self.primary.endpoint.address();
+        survival::documented(&self.cell, self.primitive, &address)
+            .unwrap_or_else(|| survival::survives(&self.cell, self.primitive, &server))
     }
 
     fn acknowledges(&self) -> bool {

@@ -39,9 +39,16 @@ fn login(endpoint: &Endpoint) -> RedisConnectionInfo {
     let access = endpoint.access();
     let info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
     let info = info.set_db(access.database().into());
-    let Some(login) = access.login() else { return info };
-    let info = info.set_password(login.password.expose_secret());
-    match &login.user {
+    let known = match (access.tokens(), access.login()) {
+        // It is the newest since the server was first asked; without one, it says what is missing.
+        (Some(login), _) => {
+            login.tokens.current().ok().map(|token| (login.user.as_ref(), token.value))
+        }
+        (None, login) => login.map(|login| (login.user.as_ref(), login.password.clone())),
+    };
+    let Some((user, password)) = known else { return info };
+    let info = info.set_password(password.expose_secret());
+    match user {
         Some(user) => info.set_username(user),
         None => info,
     }
