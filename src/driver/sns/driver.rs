@@ -2,12 +2,13 @@
 
 use super::capability::{audit, large, replay, work};
 use super::clients::{Clients, Patience, cannot, refused, timed_out};
-use super::load::publisher::{PublishPlan, SnsPublisher};
+use super::load::publisher::{PUBLISH, PublishPlan, SnsPublisher};
 use super::load::queue::Polling;
 use super::load::subscriber::SnsSubscriber;
 use super::load::text_len;
 use super::resources::{QueuePlace, Resources};
 use super::settings::SnsSettings;
+use super::words;
 use crate::driver::capability::{HeldForConsumer, Replay, Requests, WatchedSubscriber};
 use crate::driver::packing::{self, Unpacking};
 use crate::driver::timeouts::request_timeout;
@@ -130,7 +131,7 @@ impl SnsDriver {
             Some(Outcome::Acked) => Ok(()),
             Some(_) => {
                 let why = publisher.failures().into_keys().next().unwrap_or_default();
-                Err(refused("publishing a probe message", why))
+                Err(refused("publishing a probe message", words::told(&why, PUBLISH.right)))
             }
             None => Err(timed_out("publishing a probe message", 2 * PROBE)),
         }

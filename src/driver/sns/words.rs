@@ -88,6 +88,10 @@ impl Said<'_> {
             );
         }
         let words = match code {
+            "SignatureDoesNotMatch" if self.is_about_region() => {
+                "the endpoint is of another region than the signature; correct `iam.region`, or \
+                 `endpoints`"
+            }
             "SignatureDoesNotMatch" => {
                 "the secret access key is not that of the access key id, or the clock of this \
                  machine is off; correct AWS_SECRET_ACCESS_KEY, or the profile"
@@ -102,7 +106,7 @@ impl Said<'_> {
             "AuthorizationError" | "AccessDenied" | "AccessDeniedException" => {
                 return format!(
                     "these credentials may not do it; grant `{right}` on names that begin with \
-                     `bb-` (docs/aws.md has the whole policy)"
+                     `bb-` (docs/sns.md has the whole policy)"
                 );
             }
             _ if self.is_about_size() => {
@@ -120,6 +124,11 @@ impl Said<'_> {
         format!("{code}: {words}")
     }
 
+    /// Such as `Credential should be scoped to a valid region, not 'eu-west-1'`.
+    fn is_about_region(&self) -> bool {
+        self.message.is_some_and(|message| message.contains("scoped to a valid region"))
+    }
+
     fn is_about_size(&self) -> bool {
         let long = self.message.is_some_and(|message| message.contains("too long"));
         self.code.is_some_and(|code| code.starts_with("BatchRequestTooLong")) || long
@@ -130,6 +139,11 @@ impl Said<'_> {
         let message: String = self.message.unwrap_or_default().chars().take(LONGEST).collect();
         sanitize::line(&format!("{code}: {message}")).trim_end_matches(": ").to_owned()
     }
+}
+
+/// What a code alone says, of which `right` would have been needed.
+pub fn told(code: &str, right: &str) -> String {
+    Said { code: Some(code), message: None }.cause(right, None)
 }
 
 /// By how many seconds this machine's clock is ahead of that of whoever answered.
@@ -184,6 +198,10 @@ mod tests {
         let size = cause("InvalidParameter", "Invalid parameter: Message too long", None);
         assert!(size.contains("MaximumMessageSize"), "{size}");
         assert_eq!(cause("Throttling", "Rate exceeded", None), "Throttling: Rate exceeded");
+        let region = "Credential should be scoped to a valid region, not 'eu-west-1'";
+        let region = cause("SignatureDoesNotMatch", region, None);
+        assert!(region.contains("iam.region"), "{region}");
+        assert!(told("AuthorizationError", "sns:Publish").contains("grant `sns:Publish`"));
     }
 
     #[test]

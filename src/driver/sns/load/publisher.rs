@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-const PUBLISH: Asked = Asked::new("publish", "sns:Publish");
+pub const PUBLISH: Asked = Asked::new("publish", "sns:Publish");
 
 struct WaitingMessage {
     slot: u32,
