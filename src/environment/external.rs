@@ -7,11 +7,11 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
-use super::leftovers::{self, Leftovers};
+use super::leftovers::{self, Delete, Leftovers};
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets};
-use crate::driver::{self, DriverError};
+use crate::driver;
 use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
@@ -75,9 +75,13 @@ impl External {
         if asker.software != Software::Sns {
             return Ok(None);
         }
-        let (folder, addresses) = (leftovers::folder()?, &asker.reach.addresses);
-        self.swept.extend(leftovers::sweep(&folder, addresses, |cells| asker.sweep(cells)));
-        Leftovers::new(&folder, addresses).map(Some)
+        let Reach { addresses, access } = asker.reach.clone();
+        let (software, places) = (asker.software, addresses.clone());
+        let delete: Delete =
+            Box::new(move |cells| driver::sweep(software, &places, &access, cells));
+        let folder = leftovers::folder()?;
+        self.swept.extend(leftovers::sweep(&folder, &addresses, &delete));
+        Leftovers::new(&folder, &addresses, delete).map(Some)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
@@ -157,11 +161,6 @@ impl Asker {
         let Reach { addresses, access } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
-    }
-
-    /// Deletes what is called after these cells; returns what that was.
-    fn sweep(&self, cells: &[String]) -> Result<Vec<String>, DriverError> {
-        driver::sweep(self.software, &self.reach.addresses, &self.reach.access, cells)
     }
 
     /// The addresses that the one at `address` sends clients to.
@@ -277,8 +276,7 @@ impl Broker for ExternalBroker {
 
     /// Leaves it running: it is not ours.
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
-        let clear = |leftovers: &Leftovers| leftovers.clear(|cells| self.asker.sweep(cells));
-        self.leftovers.as_ref().map_or(Ok(()), clear)
+        self.leftovers.as_ref().map_or(Ok(()), Leftovers::clear)
     }
 }
 

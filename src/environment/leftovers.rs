@@ -19,9 +19,13 @@ pub fn folder() -> Result<PathBuf, EnvironmentError> {
     program::cached("accounts")
 }
 
+/// Deletes everything that is called after these cells; returns what that was.
+pub type Delete = Box<dyn Fn(&[String]) -> Result<Vec<String>, DriverError> + Send>;
+
 /// The note of a broker in use.
 pub struct Leftovers {
     path: PathBuf,
+    delete: Delete,
     noted: Mutex<Noted>,
 }
 
@@ -32,20 +36,15 @@ struct Noted {
 }
 
 impl Leftovers {
-    pub fn new(folder: &Path, addresses: &[String]) -> Result<Self, EnvironmentError> {
-        let made = Self::create(folder, addresses);
-        made.map_err(|error| not_noted(folder, &error.to_string()))
-    }
-
-    /// Under another name until it is locked and tells its addresses.
-    fn create(folder: &Path, addresses: &[String]) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let making = tempfile::Builder::new().prefix("run-").suffix(".new").tempfile_in(folder)?;
-        making.as_file().try_lock()?;
-        write_line(making.as_file(), &addresses.join(" "))?;
-        let path = making.path().with_extension(ENDING);
-        let file = making.persist_noclobber(&path).map_err(|error| error.error)?;
-        Ok(Self { path, noted: Mutex::new(Noted { file, cells: vec![], failed: None }) })
+    pub fn new(
+        folder: &Path,
+        addresses: &[String],
+        delete: Delete,
+    ) -> Result<Self, EnvironmentError> {
+        let made = create(folder, addresses);
+        let (path, file) = made.map_err(|error| not_noted(folder, &error.to_string()))?;
+        let noted = Mutex::new(Noted { file, cells: vec![], failed: None });
+        Ok(Self { path, delete, noted })
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -70,27 +69,40 @@ impl Leftovers {
     }
 
     /// Deletes what is left of what was noted, and then the note.
-    pub fn clear(
-        &self,
-        delete: impl Fn(&[String]) -> Result<Vec<String>, DriverError>,
-    ) -> Result<(), EnvironmentError> {
-        let cells = std::mem::take(&mut self.noted().cells);
+    pub fn clear(&self) -> Result<(), EnvironmentError> {
+        let cells = self.noted().cells.clone();
         if !cells.is_empty() {
-            delete(&cells).map_err(|error| EnvironmentError::Refused(kept(&self.path, &error)))?;
+            let deleted = (self.delete)(&cells);
+            deleted.map_err(|error| EnvironmentError::Refused(kept(&self.path, &error)))?;
+            self.noted().cells.clear();
         }
-        // Without its note there is nothing to delete, either way.
+        // Nothing is called after what it says: it may stay where it cannot go.
         let _ = fs::remove_file(&self.path);
         Ok(())
     }
 }
 
+/// A run that fails leaves nothing either; what cannot be deleted stays noted.
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let _ = self.clear();
+    }
+}
+
+/// A note, under another name until it is locked and tells its addresses.
+fn create(folder: &Path, addresses: &[String]) -> io::Result<(PathBuf, File)> {
+    fs::create_dir_all(folder)?;
+    let making = tempfile::Builder::new().prefix("run-").suffix(".new").tempfile_in(folder)?;
+    making.as_file().try_lock()?;
+    write_line(making.as_file(), &addresses.join(" "))?;
+    let path = making.path().with_extension(ENDING);
+    let file = making.persist_noclobber(&path).map_err(|error| error.error)?;
+    Ok((path, file))
+}
+
 /// Deletes what runs left behind at these addresses whose processes are gone, and their notes.
 /// Returns what the user should know.
-pub fn sweep(
-    folder: &Path,
-    addresses: &[String],
-    delete: impl Fn(&[String]) -> Result<Vec<String>, DriverError>,
-) -> Vec<String> {
+pub fn sweep(folder: &Path, addresses: &[String], delete: &Delete) -> Vec<String> {
     let addresses = addresses.join(" ");
     let mut told = vec![];
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -156,53 +168,58 @@ mod tests {
         fs::read_dir(folder).unwrap().count()
     }
 
-    fn refused(_: &[String]) -> Result<Vec<String>, DriverError> {
-        let (action, cause) = ("delete a queue".into(), "not allowed".into());
-        Err(DriverError::Refused { system: System::Sns, action, cause })
+    fn all() -> Delete {
+        Box::new(|cells| Ok(cells.to_vec()))
     }
 
-    /// Another test's child holds our lock until it has become another program.
-    fn swept(folder: &Path, address: &str) -> Vec<String> {
-        for _ in 0..1000 {
-            let told = sweep(folder, &at(address), |cells| Ok(cells.to_vec()));
-            if !told.is_empty() {
-                return told;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        vec![]
+    fn refused() -> Delete {
+        Box::new(|_| {
+            let (action, cause) = ("delete a queue".into(), "not allowed".into());
+            Err(DriverError::Refused { system: System::Sns, action, cause })
+        })
     }
 
     #[test]
     fn what_a_killed_run_noted_is_deleted_at_its_addresses_only() {
         let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path().join("accounts");
-        let killed = Leftovers::new(&folder, &at("a:1")).unwrap();
-        killed.note("bb-abc123-sns-0");
-        killed.note("bb-abc123-sns-1");
-        let nothing = |cells: &[String]| Ok(cells.to_vec());
-        assert!(sweep(&folder, &at("a:1"), nothing).is_empty(), "its process lives");
-        drop(killed);
-        assert!(sweep(&folder, &at("b:1"), nothing).is_empty(), "it is of another place");
-        let told = swept(&folder, "a:1").join(" ");
+        let folder = folder.path();
+        // Nobody holds its lock.
+        let killed = folder.join("run-1.cells");
+        fs::write(&killed, "a:1\nbb-abc123-sns-0\nbb-abc123-sns-1\n").unwrap();
+        assert!(sweep(folder, &at("b:1"), &all()).is_empty(), "it is of another place");
+        let kept = sweep(folder, &at("a:1"), &refused()).join(" ");
+        assert!(kept.contains("not allowed") && kept.contains("run-1.cells"), "{kept}");
+        assert!(killed.exists());
+        let told = sweep(folder, &at("a:1"), &all()).join(" ");
         assert!(told.ends_with("bb-abc123-sns-0, bb-abc123-sns-1"), "{told}");
+        assert_eq!(files(folder), 0);
+    }
+
+    #[test]
+    fn what_a_living_run_noted_stays_until_it_deletes_it_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("accounts");
+        let ours = Leftovers::new(&folder, &at("a:1"), all()).unwrap();
+        ours.note("bb-abc123-sns-0");
+        assert!(ours.check().is_ok());
+        let other = sweep(&folder, &at("a:1"), &all());
+        assert!(other.is_empty() && files(&folder) == 1, "{other:?}");
+        drop(ours);
         assert_eq!(files(&folder), 0);
     }
 
     #[test]
     fn the_note_stays_until_all_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
-        let ours = Leftovers::new(folder.path(), &at("a:1")).unwrap();
-        assert!(ours.check().is_ok());
+        let ours = Leftovers::new(folder.path(), &at("a:1"), refused()).unwrap();
+        // Nothing was made: nobody is asked.
+        ours.clear().unwrap();
+        let ours = Leftovers::new(folder.path(), &at("a:1"), refused()).unwrap();
         ours.note("bb-abc123-sns-0");
-        let error = ours.clear(refused).unwrap_err().to_string();
+        let error = ours.clear().unwrap_err().to_string();
         assert!(error.contains("not allowed") && error.contains(".cells"), "{error}");
         drop(ours);
-        assert!(swept(folder.path(), "a:1").join(" ").ends_with("bb-abc123-sns-0"));
-        let ours = Leftovers::new(folder.path(), &at("a:1")).unwrap();
-        // Nothing was made: nobody is asked.
-        ours.clear(refused).unwrap();
-        assert_eq!(files(folder.path()), 0);
+        assert_eq!(files(folder.path()), 1);
     }
 
     #[test]
@@ -210,7 +227,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
-        let error = Leftovers::new(&file, &at("a:1")).err().unwrap().to_string();
+        let error = Leftovers::new(&file, &at("a:1"), all()).err().unwrap().to_string();
         for words in ["cannot be noted", "BROKERBENCH_CACHE"] {
             assert!(error.contains(words), "{error}");
         }

@@ -206,7 +206,7 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
             let because = match base {
                 System::RedisLists => "a list has no limit of its own; LTRIM is the application's",
                 System::Sns => {
-                    "a queue of SQS has no limit but time (MessageRetentionPeriod, a minute at least)"
+                    "a queue has no limit but time (MessageRetentionPeriod, a minute at least)"
                 }
                 _ => "it keeps nothing that a limit could end",
             };

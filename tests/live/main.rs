@@ -21,6 +21,8 @@ mod secure;
 mod secured;
 mod share;
 mod size;
+#[cfg(feature = "aws")]
+mod sns;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;

@@ -2,6 +2,8 @@
 //! run on disk.
 #![allow(dead_code)] // Each test program needs a part of it.
 
+#[cfg(feature = "aws")]
+pub mod door;
 pub mod harness;
 pub mod program;
 pub mod redis;

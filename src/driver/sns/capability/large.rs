@@ -5,10 +5,9 @@ use crate::clock::Clock;
 use crate::driver::sns::clients::{Control, Patience};
 use crate::driver::sns::driver::SnsDriver;
 use crate::driver::sns::load::calls::CallLog;
-use crate::driver::sns::load::publisher::group;
+use crate::driver::sns::load::publisher::{PUBLISH, group};
 use crate::driver::sns::load::queue::{DELETE, Polling, Queue, RECEIVE};
 use crate::driver::sns::load::{payload_of, text_of};
-use crate::driver::sns::words::Asked;
 use crate::driver::{
     DriverError, LargeMessages, LargeRefusal, PayloadComparison, Times, Trip, Who,
 };
@@ -16,7 +15,6 @@ use std::time::Duration;
 
 /// How long one look for the message waits, s.
 const LOOK_S: i32 = 5;
-const PUBLISH: Asked = Asked::new("publish", "sns:Publish");
 
 pub struct SnsLarge {
     control: Control,
