@@ -195,7 +195,7 @@ pub struct FetchArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Brokers")]
 pub struct SpendArgs {
-    /// What a run on AWS may cost, such as 5USD: nothing runs there without, and the load stops there
+    /// What a run on AWS may cost, such as 5USD: none runs without, and the load stops there
     #[arg(long, value_name = "AMOUNT")]
     pub spend: Option<Usd>,
     /// Prices in place of the built-in ones: see docs/aws.md
