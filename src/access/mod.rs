@@ -29,6 +29,8 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::{AsyncStream, Stream};
 pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
 pub use tls::Tls;
+#[cfg(any(test, fuzzing))]
+pub use token::fuzz;
 pub use token::{
     HttpUrl, IamChain, OidcClient, SignedLogin, Token, TokenSource, Tokens, region_of,
 };

@@ -3,7 +3,7 @@
 use super::exit::Code;
 use super::tag;
 use crate::claims;
-use crate::scenario::claim_ids;
+use crate::scenario::{Usd, claim_ids};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -122,6 +122,9 @@ pub enum Command {
         /// A run folder or a comparison.json, by whose spreads it says what the design can show
         #[arg(long, value_name = "PATH", default_value = "results/standard/comparison.json")]
         spreads: PathBuf,
+        /// Prices of AWS in place of the built-in ones: see docs/aws.md
+        #[arg(long, value_name = "FILE")]
+        prices: Option<PathBuf>,
         #[command(flatten)]
         overrides: OverrideArgs,
     },
@@ -187,6 +190,17 @@ pub struct FetchArgs {
     /// Do not ask before Kafka or a current Redis is fetched to be started here
     #[arg(long)]
     pub fetch: bool,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Brokers")]
+pub struct SpendArgs {
+    /// What a run on AWS may cost, such as 5USD: none runs without, and the load stops there
+    #[arg(long, value_name = "AMOUNT")]
+    pub spend: Option<Usd>,
+    /// Prices in place of the built-in ones: see docs/aws.md
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
 }
 
 /// Where brokers come from.
@@ -269,6 +283,8 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
     #[command(flatten)]
+    pub spend: SpendArgs,
+    #[command(flatten)]
     pub results: ResultsArgs,
 }
 
@@ -294,6 +310,8 @@ pub struct RunArgs {
     pub environment: EnvironmentArgs,
     #[command(flatten)]
     pub fetch: FetchArgs,
+    #[command(flatten)]
+    pub spend: SpendArgs,
     #[command(flatten)]
     pub results: ResultsArgs,
 }

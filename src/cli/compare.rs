@@ -34,7 +34,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let resume = args.resume || !args.only.is_empty();
     let suite = Suite::open(results, &args.profile, resume, args.mixed_builds)?;
     let all = scenarios.iter().map(|(_, scenario)| scenario);
-    let mut chosen = environment(&args.environment, all, args.fetch.fetch)?;
+    let mut chosen = environment(&args.environment, &args.spend, all, args.fetch.fetch)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
         chosen.environment.explore();

@@ -19,6 +19,7 @@ mod results;
 mod run;
 mod selfcheck;
 mod signals;
+mod spend;
 mod suite;
 mod tag;
 mod time_left;
@@ -51,8 +52,8 @@ pub fn main() -> ExitCode {
         }
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
-        Command::Explain { scenario, spreads, overrides } => {
-            inspect::explain(scenario, spreads, overrides)
+        Command::Explain { scenario, spreads, prices, overrides } => {
+            inspect::explain(scenario, spreads, prices.as_deref(), overrides)
         }
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 use super::signals::Interrupt;
+use super::spend::Spending;
 use super::time_left::TimeLeft;
 use super::{Loudness, loudness, say};
 use crate::engine::{Observer, Phase, Progress};
@@ -32,10 +33,17 @@ pub struct Display<'a> {
     time_left: &'a mut TimeLeft,
     last_plain: Instant,
     interrupt: Interrupt,
+    /// Where it costs money.
+    spending: Option<&'a mut Spending>,
 }
 
 impl<'a> Display<'a> {
-    pub fn new(scenario: &str, time_left: &'a mut TimeLeft, interrupt: Interrupt) -> Self {
+    pub fn new(
+        scenario: &str,
+        time_left: &'a mut TimeLeft,
+        interrupt: Interrupt,
+        spending: Option<&'a mut Spending>,
+    ) -> Self {
         let terminal = std::io::stderr().is_terminal()
             && loudness() > Loudness::Quiet
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
@@ -59,6 +67,7 @@ impl<'a> Display<'a> {
             time_left,
             last_plain: Instant::now(),
             interrupt,
+            spending,
         }
     }
 
@@ -79,6 +88,14 @@ impl<'a> Display<'a> {
 
 impl Observer for Display<'_> {
     fn progress(&mut self, progress: &Progress) {
+        let spending = self.spending.as_mut();
+        let over = spending.and_then(|it| it.progress(progress.elapsed_ns, progress.sent));
+        // Said once: whoever has set the flag before has nothing left to stop.
+        if let Some(words) = over
+            && !self.interrupt.flag.swap(true, Relaxed)
+        {
+            self.say(&words);
+        }
         let rate = self.carried.rate(progress);
         let mut parts = vec![self.place.clone(), self.short.clone()];
         parts.extend(figures(progress, rate, loudness()));
@@ -104,6 +121,9 @@ impl Observer for Display<'_> {
 impl StudyObserver for Display<'_> {
     fn step(&mut self, step: &Step<'_>) {
         let Step { text, short, done, all } = *step;
+        if let Some(spending) = &mut self.spending {
+            spending.step(text);
+        }
         self.interrupt.measuring.store(done > 0 || !text.contains("starting"), Relaxed);
         (self.step, self.short) = (sanitize::line(text), sanitize::line(short));
         self.place = format!("{} {}/{all}", self.scenario, (done + 1).min(all));
@@ -265,7 +285,8 @@ mod tests {
     #[test]
     fn a_step_ends_its_line_with_what_it_is() {
         let mut left = TimeLeft::of([]);
-        let mut display = Display::new("latency\u{1b}[2J", &mut left, Interrupt::default());
+        let mut display =
+            Display::new("latency\u{1b}[2J", &mut left, Interrupt::default(), None);
         let text = "redis-lists load.rate=1k/s block 1";
         display.step(&Step { text, short: "redis-lists 1k/s", done: 2, all: 9 });
         assert_eq!(display.place, "latency\u{fffd}[2J 3/9");

@@ -1,11 +1,12 @@
 //! `run`: scenarios, one after the other, each into its own run folder.
 
-use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
+use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs, SpendArgs};
 use super::ending::Ending;
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
 use super::progress::Display;
 use super::signals::Interrupt;
+use super::spend::{Spending, agreed};
 use super::time_left::TimeLeft;
 use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
@@ -28,7 +29,8 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
-    let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
+    let mut chosen =
+        environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
     let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };
@@ -111,7 +113,12 @@ pub fn measure(
         cells => format!("{cells} cells"),
     };
     say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
-    let mut display = Display::new(&scenario.name, &mut session.time_left, interrupt.clone());
+    let mut spending = chosen.spending.as_mut();
+    if let Some(spending) = &mut spending {
+        spending.begin(scenario);
+    }
+    let mut display =
+        Display::new(&scenario.name, &mut session.time_left, interrupt.clone(), spending);
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),
@@ -154,34 +161,39 @@ pub fn measure(
 pub struct Chosen {
     pub environment: Box<dyn Environment>,
     pub because: String,
+    /// Where it costs money.
+    pub spending: Option<Spending>,
 }
 
 /// The environment that the flags ask for, with what these scenarios need there; `fetch` allows to
 /// get it. What was chosen is printed.
 pub fn environment<'a>(
     args: &EnvironmentArgs,
+    spend: &SpendArgs,
     scenarios: impl IntoIterator<Item = &'a Scenario>,
     fetch: bool,
 ) -> Result<Chosen, Failure> {
-    let asked = |environment| Chosen { environment, because: "asked for".into() };
-    let chosen = match (external(args)?, args.kind) {
+    let scenarios: Vec<&Scenario> = scenarios.into_iter().collect();
+    let external = external(args)?;
+    let spending = agreed(spend, &scenarios, external.as_ref())?;
+    let asked = || "asked for".to_owned();
+    let (environment, because): (Box<dyn Environment>, String) = match (external, args.kind) {
         (Some(external), EnvironmentKind::Auto) => {
-            Chosen { environment: Box::new(external), because: "addresses are given".into() }
+            (Box::new(external), "addresses are given".into())
         }
-        (Some(external), _) => asked(Box::new(external)),
-        (None, EnvironmentKind::Docker) => asked(docker()?),
+        (Some(external), _) => (Box::new(external), asked()),
+        (None, EnvironmentKind::Docker) => (docker()?, asked()),
         (None, EnvironmentKind::Auto) => {
             let Choice { docker: containers, because } = choose();
-            Chosen { environment: if containers { docker()? } else { native()? }, because }
+            (if containers { docker()? } else { native()? }, because)
         }
-        (None, _) => asked(native()?),
+        (None, _) => (native()?, asked()),
     };
-    say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
-    if chosen.environment.name() == "native" {
+    say(&format!("environment: {} ({because})", environment.name()));
+    if environment.name() == "native" {
         provide(scenarios, fetch)?;
     }
-    let environment = Box::new(BrokerCache::over(chosen.environment));
-    Ok(Chosen { environment, ..chosen })
+    Ok(Chosen { environment: Box::new(BrokerCache::over(environment)), because, spending })
 }
 
 /// Brokers that run already, where the flags name them.

@@ -10,7 +10,7 @@
 use super::leftovers::{self, Delete, Leftovers};
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
-use crate::access::{Access, AccessError, Reach, Targets};
+use crate::access::{Access, AccessError, Reach, Targets, region_of};
 use crate::driver;
 use crate::model::{Software, System};
 use crate::result::Storage;
@@ -44,6 +44,12 @@ impl External {
     pub fn each(&self) -> impl Iterator<Item = (&'static str, Asker)> {
         let asker = |software, reach: &Reach| Asker { software, reach: reach.clone() };
         self.targets.all().map(move |(name, software, reach)| (name, asker(software, reach)))
+    }
+
+    /// Whether it is AWS itself that is asked, and not a stand-in: there it costs money.
+    pub fn at_aws(&self, system: System) -> bool {
+        let reach = self.targets.reach(system).filter(|_| system.service().is_some());
+        reach.is_some_and(|reach| reach.addresses.iter().any(|at| region_of(at).is_some()))
     }
 
     fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {

@@ -10,7 +10,7 @@ use crate::model::Latency;
 use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
 use crate::result::{Censored, Distribution, parse_windows};
 use crate::scenario::{self, Overrides};
-use crate::{claims, driver, export, payload, report, wire};
+use crate::{access, claims, driver, export, payload, report, wire};
 use std::path::Path;
 
 #[cfg(test)]
@@ -100,6 +100,11 @@ pub fn envelope(bytes: &[u8]) -> bool {
 /// What a Redis server or a Sentinel answers.
 pub fn redis(bytes: &[u8]) -> bool {
     driver::fuzz(bytes)
+}
+
+/// What a provider of tokens answers.
+pub fn token(bytes: &[u8]) -> bool {
+    access::fuzz(bytes)
 }
 
 /// What a Kafka broker answers, where librdkafka is not asked.

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
-const TARGETS: [(&str, Target, &[&str], u32); 7] = [
+const TARGETS: [(&str, Target, &[&str], u32); 8] = [
     (
         "scenario",
         scenario,
@@ -23,6 +23,7 @@ const TARGETS: [(&str, Target, &[&str], u32); 7] = [
     ("envelope", envelope, &["fuzz/seeds/envelope"], 2000),
     ("redis", redis, &["fuzz/seeds/redis"], 2000),
     ("kafka", kafka, &["fuzz/seeds/kafka"], 2000),
+    ("token", token, &["fuzz/seeds/token"], 2000),
 ];
 
 fn seeds(folders: &[&str]) -> Vec<(String, Vec<u8>)> {
@@ -243,4 +244,9 @@ fn writes_seeds() {
         .write(&mut message);
     write("envelope/valid-full", &message);
     write("envelope/valid-compact", &message[..payload::COMPACT]);
+}
+
+#[test]
+fn answers_of_providers_of_tokens_survive_mutations() {
+    survives_mutations("token");
 }

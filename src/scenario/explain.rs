@@ -391,7 +391,7 @@ fn sum(spans: impl IntoIterator<Item = Span>) -> Span {
 }
 
 /// Messages of one cell, warm-up included; `None` where the load or an experiment decides.
-fn messages_of(cell: &Cell) -> Option<u64> {
+pub(super) fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Some(0);
@@ -407,7 +407,7 @@ fn messages_of(cell: &Cell) -> Option<u64> {
 
 /// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario
 /// would have.
-fn time_of(cell: &Cell) -> Span {
+pub(super) fn time_of(cell: &Cell) -> Span {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Span(0);

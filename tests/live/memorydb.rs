@@ -26,6 +26,9 @@ const RESTRICTED: [&str; 9] = [
     "REPLICAOF",
 ];
 const RIGHTS: &str = "~bb-* &bb-* +@all -@admin -@dangerous +info";
+const LISTS: (&str, &str) = ("memorydb-lists", "keys: 2");
+const RELIABLE: (&str, &str) =
+    ("reliable", "system: memorydb-lists, consume: {mode: reliable}, keys: 1");
 /// Whatever has not happened by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -114,17 +117,15 @@ impl MemoryDb {
         answer.strip_suffix("+OK\r\n").unwrap_or(answer).trim().to_owned()
     }
 
-    /// A run of these systems, each with a stream in both shards.
+    /// A run of these labels with what each is set to.
     fn measured(
         &self,
         certificates: &Certificates,
-        (login, systems, load): (&str, &[&str], &str),
+        (login, systems, load): (&str, &[(&str, &str)], &str),
         environment: &[(&str, Option<&str>)],
     ) -> Ended {
-        const SHARDS: &str = "nodes: {shards: 2, replicas: 1}, keys: 2";
-        let labels = systems.iter().map(|system| match system.split_once(' ') {
-            Some((label, more)) => format!("{label}: {{{SHARDS}, {more}}}"),
-            None => format!("{system}: {{{SHARDS}}}"),
+        let labels = systems.iter().map(|(label, more)| {
+            format!("{label}: {{nodes: {{shards: 2, replicas: 1}}, {more}}}")
         });
         let scenario = format!(
             "schema: 1\nname: memorydb\nquestion: Are all let in?\nguarantee: none\n\
@@ -167,13 +168,10 @@ fn without_its_restricted_commands_every_primitive_is_accounted_for() {
     let login = format!(">{PASSWORD}");
     let stand_in = MemoryDb::start(&certificates, Path::new("redis-server"), &login, "");
     assert!(stand_in.ask(0, "CONFIG GET maxmemory").contains("unknown command"));
-    let load = "model: open, rate: 500/s, duration: 3s, warm-up: 1s, warm-up-limit: 2s";
-    let systems = [
-        "memorydb-pubsub",
-        "memorydb-streams",
-        "memorydb-lists",
-        "reliable system: memorydb-lists, consume: {mode: reliable}",
-    ];
+    let load = "model: open, rate: 500/s, duration: 3s, warm-up: 1s, warm-up-limit: 2s, \
+                broker-warm-up: 0s";
+    let systems =
+        [("memorydb-pubsub", "keys: 2"), ("memorydb-streams", "keys: 2"), LISTS, RELIABLE];
     let place = ("password: '${env:SECRET}'", &systems[..], load);
     is_whole(&stand_in.measured(&certificates, place, &[("SECRET", Some(PASSWORD))]), 4);
     stand_in
@@ -235,12 +233,9 @@ mod aws {
             format!("iam: {{region: {region}, cluster: {cluster}, session: {session}s}}")
         };
         // Twenty seconds are five sessions.
-        let load = "model: open, rate: 500/s, duration: 20s, warm-up: 1s, warm-up-limit: 2s";
-        let systems = [
-            "memorydb-streams",
-            "memorydb-lists",
-            "reliable system: memorydb-lists, consume: {mode: reliable}",
-        ];
+        let load = "model: open, rate: 500/s, duration: 20s, warm-up: 1s, warm-up-limit: 2s, \
+                    broker-warm-up: 0s";
+        let systems = [("memorydb-streams", "keys: 2"), LISTS, RELIABLE];
         let right = iam(REGION, "demo", SESSION);
         let place = (right.as_str(), &systems[..], load);
         is_whole(&stand_in.measured(&certificates, place, &keys(AWS_KEY, PASSWORD)), 3);

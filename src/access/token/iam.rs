@@ -24,8 +24,8 @@ pub enum SignedLogin {
 
 /// Said where something of AWS is described.
 #[cfg(not(feature = "aws"))]
-pub const WITHOUT: &str = "this build signs nothing for AWS: use a release archive or the image, or \
-    build with `--features aws`; SCRAM-SHA-512, certificates and passwords work without";
+pub const WITHOUT: &str = "this build signs nothing for AWS: use a release archive or the image, \
+    or build with `--features aws`; SCRAM-SHA-512, certificates and passwords work without";
 
 /// Tokens for a cluster of MSK.
 pub fn msk(chain: IamChain) -> Result<Tokens, &'static str> {

@@ -15,6 +15,8 @@ pub use http::{HttpUrl, encoded};
 pub use iam::WITHOUT;
 pub use iam::{IamChain, SignedLogin, cluster_of, memorydb, msk, region_of};
 pub use oidc::OidcClient;
+#[cfg(any(test, fuzzing))]
+pub use oidc::fuzz;
 
 use super::SecretString;
 use std::fmt;

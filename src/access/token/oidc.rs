@@ -71,6 +71,13 @@ fn read(status: u16, body: &[u8], now: SystemTime) -> Result<Token, String> {
     Ok(Token { value: SecretString::from(value), until, principal: claims.principal })
 }
 
+/// A whole answer of a provider; whether it brings a token.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz(answer: &[u8]) -> bool {
+    let read_whole = super::http::read_answer(answer);
+    read_whole.is_some_and(|(status, body)| read(status, &body, SystemTime::now()).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

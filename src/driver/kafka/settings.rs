@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 
 /// How often a producer tells what it had to send again, where it is asked to.
 const TELL_EVERY_MS: &str = "1000";
+/// Between two attempts to connect to MSK.
+const MSK_BACKOFF: Span = Span::from_secs(1);
 
 /// The settings of every client of one cell.
 #[derive(Clone)]
@@ -122,13 +124,18 @@ fn common(addresses: &[String], cell: &Cell, access: &Access) -> ClientConfig {
         .set("bootstrap.servers", addresses.join(","))
         .set("client.id", "brokerbench")
         .set_log_level(RDKafkaLogLevel::Warning);
+    // A broker of MSK refuses who comes again and again.
+    let (first, longest) = match cell.config.system {
+        System::Msk => (MSK_BACKOFF, MSK_BACKOFF),
+        _ => (Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS)),
+    };
     if !cell.config.stock {
         common
             .set("socket.nagle.disable", "true")
             // A message's time-out is looked at only between two attempts, too: with the library's
             // 10 s, a broker that is gone for a moment keeps messages far beyond it.
-            .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
-            .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)));
+            .set("reconnect.backoff.ms", ms(first))
+            .set("reconnect.backoff.max.ms", ms(longest));
     }
     if let Some(deadline) = cell.load.deadline {
         common.set("socket.timeout.ms", ms(request_timeout(deadline)));

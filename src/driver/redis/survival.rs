@@ -21,8 +21,8 @@ pub fn documented(cell: &Cell, primitive: &dyn Primitive, address: &str) -> Opti
         "documented by AWS, told by no server: acknowledged once a log in several zones has it; \
          {consumer}"
     );
-    let (process_kill, power_loss, node_loss) = (true, true, true);
-    Some(Survives { process_kill, power_loss, node_loss, copies: 2, because, ..Survives::default() })
+    let (process_kill, power_loss, node_loss, nearly) = (true, true, true, false);
+    Some(Survives { process_kill, power_loss, node_loss, nearly, copies: 2, because })
 }
 
 /// Survival class by Redis's documentation on persistence, of what the server tells: what it does

@@ -13,7 +13,7 @@ use super::super::copies::{Confirmed, CopiesWait};
 use super::super::publisher::publish_reply;
 use super::super::reconnect::Reconnect;
 use super::detour::Detour;
-use super::message::{DeliveryBooks, PendingMessage, end};
+use super::message::{ASKING, DeliveryBooks, PendingMessage, end};
 use super::refusal::{self, RefusalKind};
 use crate::clock::Clock;
 use crate::driver::redis::endpoint::reason;
@@ -24,8 +24,6 @@ use std::collections::VecDeque;
 
 /// Unsent bytes of a connection from which on nothing more goes into its buffer.
 const UNSENT: usize = 1 << 20;
-/// Lets a server take the next command for a slot that it is about to get.
-const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// How a publisher treats its messages.
 #[derive(Clone, Copy, Debug)]
@@ -140,12 +138,8 @@ impl ResilientConnection {
                 }
                 if connection.asking {
                     connection.output.bytes.extend_from_slice(ASKING);
-                    let begins = self.collected_bytes;
-                    self.collected_bytes += ASKING.len() as u64;
-                    let place = (begins, self.collected_bytes);
-                    let deadline_ns = message.deadline_ns;
-                    let asks = true;
-                    let asking = PendingMessage { deadline_ns, place, asks, ..Default::default() };
+                    let asking = PendingMessage::asking(&message, self.collected_bytes);
+                    self.collected_bytes = asking.place.1;
                     self.written.push_back(asking);
                 }
                 connection.output.bytes.extend_from_slice(&message.command);

@@ -31,6 +31,17 @@ pub struct PendingMessage {
     pub place: (u64, u64),
 }
 
+/// Lets a server take the next command for a slot that it is about to get.
+pub const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+impl PendingMessage {
+    /// The ASKING before a message, which begins at this byte of its connection.
+    pub fn asking(before: &Self, begins: u64) -> Self {
+        let place = (begins, begins + ASKING.len() as u64);
+        Self { deadline_ns: before.deadline_ns, place, asks: true, ..Self::default() }
+    }
+}
+
 /// Ends a message, unless its deadline did.
 pub fn end(message: PendingMessage, outcome: Outcome, at_ns: u64, books: &mut DeliveryBooks) {
     if let Some(slot) = message.slot {
