@@ -82,9 +82,8 @@ impl External {
             return Ok(None);
         }
         let Reach { addresses, access } = asker.reach.clone();
-        let (software, places) = (asker.software, addresses.clone());
-        let delete: Delete =
-            Box::new(move |cells| driver::sweep(software, &places, &access, cells));
+        let (software, at) = (asker.software, addresses.clone());
+        let delete: Delete = Box::new(move |cells| driver::sweep(software, &at, &access, cells));
         let folder = leftovers::folder()?;
         self.swept.extend(leftovers::sweep(&folder, &addresses, &delete));
         Leftovers::new(&folder, &addresses, delete).map(Some)
