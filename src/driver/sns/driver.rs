@@ -9,7 +9,9 @@ use super::load::text_len;
 use super::resources::{QueuePlace, Resources};
 use super::settings::SnsSettings;
 use super::words;
-use crate::driver::capability::{HeldForConsumer, Replay, Requests, WatchedSubscriber};
+use crate::driver::capability::{
+    CacheClient, HeldForConsumer, Replay, Requests, WatchedSubscriber,
+};
 use crate::driver::packing::{self, Unpacking};
 use crate::driver::timeouts::request_timeout;
 use crate::driver::work::{WorkQueue, WorkTerms};
@@ -284,6 +286,11 @@ impl Driver for SnsDriver {
 
     fn work(&self, terms: WorkTerms) -> Result<Box<dyn WorkQueue + '_>, DriverError> {
         Ok(Box::new(work::SqsWork::new(self, terms)?))
+    }
+
+    fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {
+        let because = "a message of SNS or SQS has no key under which it could be found again";
+        Err(cannot("keep values by key", because))
     }
 }
 
