@@ -273,7 +273,7 @@ impl Driver for SnsDriver {
         let (place, control) = (self.resources.queue(subscription)?, self.resources.control()?);
         let subscriber = Box::new(self.consumer(&place)?);
         let each = text_len(self.cell.message.size.0);
-        let ask = move || {
+        let ask = move || -> Result<HeldForConsumer, DriverError> {
             let bytes = audit::depth(&control, &place.url)?.all() * each;
             Ok(HeldForConsumer { bytes, place: "its queue" })
         };

@@ -81,6 +81,7 @@ impl WorkQueue for SqsWork<'_> {
             clock: clients.clock,
             terms: self.terms,
             timer: AcknowledgeTimer::new(self.terms.acknowledge),
+            most: self.driver.settings.receive,
             under_way: None,
             next_id: 0,
             desk: BTreeMap::new(),
@@ -132,6 +133,8 @@ struct SqsWorker {
     clock: Clock,
     terms: WorkTerms,
     timer: AcknowledgeTimer,
+    /// Messages of one request.
+    most: i32,
     under_way: Option<Fetch>,
     next_id: u64,
     desk: BTreeMap<u64, DeskMessage>,
@@ -198,10 +201,12 @@ impl SqsWorker {
 impl Worker for SqsWorker {
     fn take(
         &mut self,
-        _: u32,
+        max: u32,
         until_ns: u64,
         sink: &mut dyn FnMut(WorkEvent<'_>),
     ) -> Result<(), DriverError> {
+        // Of the next request: one that is under way brings what it was asked for.
+        self.work.polling.most = (max.clamp(1, MOST_ENTRIES) as i32).min(self.most);
         let now_ns = self.clock.now_ns();
         if self.timer.due(now_ns) && !self.done.is_empty() {
             self.delete_done()?;
