@@ -17,6 +17,7 @@ pub mod work;
 use crate::access::Access;
 use crate::model::{Software, System};
 use crate::scenario::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub use capability::Reflector;
@@ -62,6 +63,22 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
         Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
         Software::Sns => Err(no_sns("ask").to_string()),
         Software::Fake => Err("the fake broker has no address".into()),
+    }
+}
+
+/// Deletes what the runs left behind of whose cells these are names; returns what that was, in part
+/// or whole.
+pub fn sweep(
+    software: Software,
+    addresses: &[String],
+    access: &Access,
+    cells: &[String],
+) -> Result<Vec<String>, DriverError> {
+    let runs: BTreeSet<String> = cells.iter().filter_map(|cell| target::run_prefix(cell)).collect();
+    match software {
+        Software::Kafka => kafka::sweep(addresses, access, &runs),
+        Software::Redis => redis::sweep(addresses, access, &runs),
+        Software::Sns | Software::Fake => Ok(Vec::new()),
     }
 }
 

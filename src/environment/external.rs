@@ -1,5 +1,5 @@
 //! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing
-//! taken away.
+//! taken away but what runs of ours made in an account.
 //!
 //! Before any client of the load connects, every address is asked once by a connection of ours,
 //! with the TLS and the login of its target: those of the user, and those that the brokers
@@ -7,10 +7,11 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
+use super::leftovers::{self, Leftovers};
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets, region_of};
-use crate::driver;
+use crate::driver::{self, DriverError};
 use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
@@ -29,12 +30,14 @@ pub struct External {
     targets: Targets,
     /// Settings that a scenario asks for and that nobody here can give.
     unset: BTreeSet<String>,
+    /// What was said of what killed runs had left behind.
+    swept: BTreeSet<String>,
     storage: Option<Storage>,
 }
 
 impl External {
     pub fn new(targets: Targets) -> Self {
-        Self { targets, unset: BTreeSet::new(), storage: None }
+        Self { targets, unset: BTreeSet::new(), swept: BTreeSet::new(), storage: None }
     }
 
     /// What is described, by the names in a targets file: who can be asked.
@@ -51,25 +54,28 @@ impl External {
 
     fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {
         let software = system.software();
-        let missing = || match (system.service(), software) {
-            (Some(service), _) => EnvironmentError::missing(
-                format!("the address of {}", service.title()),
-                format!("describe it as `{}` in a file for --targets", service.name()),
-            ),
-            (None, Software::Kafka) => EnvironmentError::missing(
-                "the address of Kafka",
-                "add --kafka HOST:PORT, or describe it in a file for --targets",
-            ),
-            (None, Software::Fake) => {
-                EnvironmentError::Refused("the fake broker is never external".into())
-            }
-            (None, _) => EnvironmentError::missing(
-                "the address of Redis",
-                "add --redis redis://HOST:PORT, or describe it in a file for --targets",
-            ),
+        if software == Software::Fake {
+            return Err(EnvironmentError::Refused("the fake broker is never external".into()));
+        }
+        let missing = || {
+            let (title, add) = match (system.service(), software) {
+                (Some(service), _) => (service.title(), ""),
+                (None, Software::Kafka) => ("Kafka", "add --kafka HOST:PORT, or "),
+                (None, _) => ("Redis", "add --redis redis://HOST:PORT, or "),
+            };
+            let block = Targets::block(system);
+            let remedy = format!("{add}describe it as `{block}` in a file for --targets");
+            EnvironmentError::missing(format!("the address of {title}"), remedy)
         };
-        let known = if software == Software::Fake { None } else { self.targets.reach(system) };
+        let known = self.targets.reach(system);
         known.map(|reach| Asker { software, reach: reach.clone() }).ok_or_else(missing)
+    }
+
+    /// A note of what will be made in an account, once it is cleared of what was left there.
+    fn leftovers(&mut self, asker: &Asker) -> Result<Leftovers, EnvironmentError> {
+        let (folder, addresses) = (leftovers::folder()?, &asker.reach.addresses);
+        self.swept.extend(leftovers::sweep(&folder, addresses, |cells| asker.sweep(cells)));
+        Leftovers::new(&folder, addresses)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
@@ -94,9 +100,11 @@ impl Environment for External {
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
+        let leftovers = system.service().map(|_| self.leftovers(&asker)).transpose()?;
         let again = asker.clone();
         Ok(Box::new(ExternalBroker {
             asker,
+            leftovers,
             watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
         }))
     }
@@ -108,7 +116,7 @@ impl Environment for External {
     fn warnings(&self) -> Vec<String> {
         let floor = "brokers are reached over TLS: the instrument floor was measured without, so \
                      it leaves out what our side of the encryption costs";
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.swept.iter().cloned().collect();
         if self.any(|access| access.tls().is_some()) {
             warnings.push(floor.into());
         }
@@ -147,6 +155,11 @@ impl Asker {
         let Reach { addresses, access } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
+    }
+
+    /// Deletes what is called after these cells; returns what that was.
+    fn sweep(&self, cells: &[String]) -> Result<Vec<String>, DriverError> {
+        driver::sweep(self.software, &self.reach.addresses, &self.reach.access, cells)
     }
 
     /// The addresses that the one at `address` sends clients to.
@@ -232,6 +245,8 @@ impl Asker {
 
 struct ExternalBroker {
     asker: Asker,
+    /// Of a service; other brokers are the user's own, and so is what is left there.
+    leftovers: Option<Leftovers>,
     watch: LivenessWatch,
 }
 
@@ -248,13 +263,21 @@ impl Broker for ExternalBroker {
         self.asker.reach.access.clone()
     }
 
+    fn note(&self, name: &str) {
+        if let Some(leftovers) = &self.leftovers {
+            leftovers.note(name);
+        }
+    }
+
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        self.leftovers.as_ref().map_or(Ok(()), Leftovers::check)?;
         self.watch.look()
     }
 
     /// Leaves it running: it is not ours.
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
-        Ok(())
+        let clear = |leftovers: &Leftovers| leftovers.clear(|cells| self.asker.sweep(cells));
+        self.leftovers.as_ref().map_or(Ok(()), clear)
     }
 }
 

@@ -11,6 +11,7 @@ mod doctor;
 mod external;
 mod install;
 mod janitor;
+mod leftovers;
 mod memory;
 mod native;
 mod nodes;
@@ -162,8 +163,11 @@ pub trait Broker: Send {
     fn access(&self) -> Access {
         Access::default()
     }
-    /// It as a driver is given it.
+    /// Something called `name` is about to be made there.
+    fn note(&self, _name: &str) {}
+    /// It as a driver is given it, who makes what it needs under that name.
     fn target(&self, name: &str, clock: Clock) -> Target {
+        self.note(name);
         let (addresses, routes, access) = (self.addresses(), self.routes(), self.access());
         Target { addresses, routes, access, name: name.to_owned(), clock }
     }
