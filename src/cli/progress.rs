@@ -6,6 +6,7 @@ use super::spend::Spending;
 use super::time_left::TimeLeft;
 use super::{Loudness, loudness, say};
 use crate::engine::{Observer, Phase, Progress};
+use crate::result::CellRecord;
 use crate::result::words::{compact, grouped, time};
 use crate::sanitize;
 use crate::study::{Step, StudyObserver};
@@ -77,6 +78,15 @@ impl<'a> Display<'a> {
         }
     }
 
+    /// For a reason that is said once: where the flag is set there is nothing left to stop.
+    fn stop_if(&self, reason: Option<String>) {
+        if let Some(words) = reason
+            && !self.interrupt.flag.swap(true, Relaxed)
+        {
+            self.say(&words);
+        }
+    }
+
     /// A line of its own, above the bar.
     fn say(&self, text: &str) {
         match &self.bar {
@@ -88,14 +98,8 @@ impl<'a> Display<'a> {
 
 impl Observer for Display<'_> {
     fn progress(&mut self, progress: &Progress) {
-        let spending = self.spending.as_mut();
-        let over = spending.and_then(|it| it.progress(progress.elapsed_ns, progress.sent));
-        // Said once: whoever has set the flag before has nothing left to stop.
-        if let Some(words) = over
-            && !self.interrupt.flag.swap(true, Relaxed)
-        {
-            self.say(&words);
-        }
+        let over = self.spending.as_mut().and_then(|spending| spending.progress(progress.sent));
+        self.stop_if(over);
         let rate = self.carried.rate(progress);
         let mut parts = vec![self.place.clone(), self.short.clone()];
         parts.extend(figures(progress, rate, loudness()));
@@ -140,6 +144,12 @@ impl StudyObserver for Display<'_> {
                 say(&text);
             }
         }
+    }
+
+    fn kept(&mut self, record: &CellRecord) {
+        let sent = record.counts.sent.unwrap_or(0);
+        let over = self.spending.as_mut().and_then(|spending| spending.kept(sent));
+        self.stop_if(over);
     }
 
     fn warning(&mut self, text: &str) {

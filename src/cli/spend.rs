@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::say;
 use crate::environment::External;
 use crate::scenario::{LabelCost, Prices, Rates, Scenario, Usd};
+use std::time::Instant;
 
 /// What may be spent, and what has been.
 pub struct Spending {
@@ -12,8 +13,10 @@ pub struct Spending {
     prices: Prices,
     /// On steps that are over.
     spent: f64,
-    /// On the one that goes on.
-    now: f64,
+    /// When the one that goes on began.
+    since: Instant,
+    /// In its course: by loads that are over, and by the newest.
+    sent: (u64, u64),
     /// Of the labels of the scenario that runs.
     rates: Vec<(String, Rates)>,
     /// Of the one that is loaded.
@@ -22,7 +25,8 @@ pub struct Spending {
 
 impl Spending {
     fn of(cap: Usd, prices: Prices) -> Self {
-        Self { cap, prices, spent: 0.0, now: 0.0, rates: Vec::new(), loaded: None }
+        let (since, rates) = (Instant::now(), Vec::new());
+        Self { cap, prices, spent: 0.0, since, sent: (0, 0), rates, loaded: None }
     }
 
     pub fn begin(&mut self, scenario: &Scenario) {
@@ -32,17 +36,36 @@ impl Spending {
 
     /// Another step, which begins with the label that it is about.
     pub fn step(&mut self, text: &str) {
-        self.spent += std::mem::take(&mut self.now);
+        self.spent += self.now();
+        (self.since, self.sent) = (Instant::now(), (0, 0));
         let about = |label: &str| {
             text.strip_prefix(label).is_some_and(|rest| rest.starts_with([' ', ':']))
         };
         self.loaded = self.rates.iter().find(|(label, _)| about(label)).map(|(_, rates)| *rates);
     }
 
-    /// How far the load is; in words, once all is spent that may be.
-    pub fn progress(&mut self, elapsed_ns: u64, sent: u64) -> Option<String> {
-        self.now = self.loaded?.of(elapsed_ns as f64 / 1e9, sent);
-        let spent = Usd(self.spent + self.now);
+    /// What the step that goes on has cost.
+    fn now(&self) -> f64 {
+        let (seconds, sent) = (self.since.elapsed().as_secs_f64(), self.sent.0 + self.sent.1);
+        self.loaded.map_or(0.0, |rates| rates.of(seconds, sent))
+    }
+
+    /// How many messages the load has sent; in words, once all is spent that may be.
+    pub fn progress(&mut self, sent: u64) -> Option<String> {
+        let (over, newest) = self.sent;
+        // Fewer than before are those of another load.
+        self.sent = (if sent < newest { over + newest } else { over }, sent);
+        self.all_spent()
+    }
+
+    /// How many messages a cell has sent that is over: not every experiment tells before.
+    pub fn kept(&mut self, sent: u64) -> Option<String> {
+        self.sent = (sent.max(self.sent.0 + self.sent.1), 0);
+        self.all_spent()
+    }
+
+    fn all_spent(&self) -> Option<String> {
+        let spent = Usd(self.spent + self.now());
         (spent >= self.cap).then(|| {
             format!("about {spent} are spent, and --spend was {}: the load stops", self.cap)
         })
@@ -114,6 +137,7 @@ mod tests {
     use crate::access::{Around, targets_from_text};
     use crate::scenario::{Overrides, from_text};
     use std::io::Write;
+    use std::time::Duration;
 
     fn scenario(system: &str) -> Scenario {
         let text = format!(
@@ -170,14 +194,31 @@ mod tests {
         assert!(little.contains("more than --spend 5.00 USD"), "{little}");
         let mut spending = asked(Some(Usd(100.0)), Some(&aws)).unwrap().unwrap();
         spending.begin(&scenario("msk"));
+        let ago = |seconds| Instant::now() - Duration::from_secs(seconds);
         spending.step("msk: starting the broker");
-        assert_eq!(spending.progress(1_000_000_000, 1000), None, "two dollars");
-        spending.step("msk base block 1");
-        assert_eq!(spending.progress(90_000_000_000, 7000), None, "two and ninety-seven");
-        let over = spending.progress(91_000_000_000, 7001).unwrap();
-        assert!(over.contains("100.") && over.contains("the load stops"), "{over}");
+        spending.since = ago(1);
+        assert_eq!(spending.progress(1000), None, "two dollars");
         spending.step("kafka base block 1");
-        assert_eq!(spending.progress(1_000_000_000_000, 1_000_000), None, "it costs nothing");
+        spending.since = ago(1000);
+        assert_eq!(spending.progress(1_000_000), None, "it costs nothing");
+        spending.step("msk base block 1");
+        spending.since = ago(80);
+        assert_eq!(spending.progress(10_000), None, "two and ninety");
+        assert_eq!(spending.progress(6000), None, "another load: two and ninety-six");
+        let over = spending.progress(8001).unwrap();
+        assert!(over.contains("100.") && over.contains("the load stops"), "{over}");
+    }
+
+    #[test]
+    fn what_an_experiment_sent_is_counted_when_it_is_over() {
+        let mut spending = asked(Some(Usd(100.0)), Some(&external(AWS))).unwrap().unwrap();
+        spending.begin(&scenario("msk"));
+        spending.step("msk base block 1");
+        assert_eq!(spending.kept(60_000), None);
+        spending.step("msk base block 2");
+        assert_eq!(spending.progress(20_000), None);
+        assert_eq!(spending.kept(20_000), None, "the same ones");
+        assert!(spending.kept(50_000).is_some());
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub mod work;
 use crate::access::Access;
 use crate::model::{Software, System};
 use crate::scenario::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub use capability::Reflector;
@@ -72,6 +73,23 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
     }
 }
 
+/// Deletes what the runs left behind of whose cells these are names; returns what that was, in part
+/// or whole.
+pub fn sweep(
+    software: Software,
+    addresses: &[String],
+    access: &Access,
+    cells: &[String],
+) -> Result<Vec<String>, DriverError> {
+    let runs: BTreeSet<String> = cells.iter().filter_map(|cell| target::run_prefix(cell)).collect();
+    match software {
+        Software::Kafka => kafka::sweep(addresses, access, &runs),
+        Software::Redis => redis::sweep(addresses, access, &runs),
+        Software::Sns => sns::sweep(addresses, access, &runs),
+        Software::Fake => Ok(Vec::new()),
+    }
+}
+
 /// Where a broker says that it keeps its data, and by what one sees whether that is this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFolder {
@@ -106,20 +124,5 @@ pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
         Software::Redis => redis::reflector(),
         Software::Sns => sns::reflector(),
         Software::Fake => Err(fake::refused("reflect", "the fake broker needs no reflector")),
-    }
-}
-
-/// Takes away what runs that were killed left behind in somebody's account: all that is called
-/// after their `cells`. Returns what that was.
-pub fn sweep(
-    software: Software,
-    addresses: &[String],
-    access: &Access,
-    cells: &[String],
-) -> Result<Vec<String>, DriverError> {
-    match software {
-        Software::Sns => sns::sweep(addresses, access, cells),
-        // Their brokers keep it to themselves: it goes with them, or their owner clears it.
-        Software::Kafka | Software::Redis | Software::Fake => Ok(Vec::new()),
     }
 }

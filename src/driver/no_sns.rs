@@ -5,6 +5,7 @@ use super::{Driver, DriverError, Reflector, Target};
 use crate::access::Access;
 use crate::model::System;
 use crate::scenario::Cell;
+use std::collections::BTreeSet;
 
 const WITHOUT: &str = "this build speaks to nothing of AWS: use a release archive or the image, \
     or build with `--features aws`";
@@ -30,6 +31,10 @@ pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
     Err(cannot("reflect"))
 }
 
-pub fn sweep(_: &[String], _: &Access, _: &[String]) -> Result<Vec<String>, DriverError> {
-    Err(cannot("sweep"))
+pub fn sweep(
+    _: &[String],
+    _: &Access,
+    _: &BTreeSet<String>,
+) -> Result<Vec<String>, DriverError> {
+    Err(cannot("delete what was left behind"))
 }

@@ -11,7 +11,7 @@ use super::leftovers::{self, Delete, Leftovers};
 use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets, region_of};
-use crate::driver;
+use crate::driver::{self, DriverError};
 use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
@@ -54,39 +54,30 @@ impl External {
 
     fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {
         let software = system.software();
-        let missing = || match (system.service(), software) {
-            (Some(service), _) => EnvironmentError::missing(
-                format!("the address of {}", service.title()),
-                format!("describe it as `{}` in a file for --targets", service.name()),
-            ),
-            (None, Software::Kafka) => EnvironmentError::missing(
-                "the address of Kafka",
-                "add --kafka HOST:PORT, or describe it in a file for --targets",
-            ),
-            (None, Software::Fake) => {
-                EnvironmentError::Refused("the fake broker is never external".into())
-            }
-            (None, _) => EnvironmentError::missing(
-                "the address of Redis",
-                "add --redis redis://HOST:PORT, or describe it in a file for --targets",
-            ),
+        if software == Software::Fake {
+            return Err(EnvironmentError::Refused("the fake broker is never external".into()));
+        }
+        let missing = || {
+            let (title, add) = match (system.service(), software) {
+                (Some(service), _) => (service.title(), ""),
+                (None, Software::Kafka) => ("Kafka", "add --kafka HOST:PORT, or "),
+                (None, _) => ("Redis", "add --redis redis://HOST:PORT, or "),
+            };
+            let block = Targets::block(system);
+            let remedy = format!("{add}describe it as `{block}` in a file for --targets");
+            EnvironmentError::missing(format!("the address of {title}"), remedy)
         };
-        let known = if software == Software::Fake { None } else { self.targets.reach(system) };
+        let known = self.targets.reach(system);
         known.map(|reach| Asker { software, reach: reach.clone() }).ok_or_else(missing)
     }
 
-    /// A note of what will be made in an account, once it is cleared of what was left there; `None`
-    /// of brokers that keep everything to themselves.
-    fn leftovers(&mut self, asker: &Asker) -> Result<Option<Leftovers>, EnvironmentError> {
-        if asker.software != Software::Sns {
-            return Ok(None);
-        }
-        let Reach { addresses, access } = asker.reach.clone();
-        let (software, at) = (asker.software, addresses.clone());
-        let delete: Delete = Box::new(move |cells| driver::sweep(software, &at, &access, cells));
-        let folder = leftovers::folder()?;
-        self.swept.extend(leftovers::sweep(&folder, &addresses, &delete));
-        Leftovers::new(&folder, &addresses, delete).map(Some)
+    /// A note of what will be made in an account, once it is cleared of what was left there.
+    fn leftovers(&mut self, asker: &Asker) -> Result<Leftovers, EnvironmentError> {
+        let (folder, addresses) = (leftovers::folder()?, &asker.reach.addresses);
+        let asked = asker.clone();
+        let delete: Delete = Box::new(move |cells| asked.sweep(cells));
+        self.swept.extend(leftovers::sweep(&folder, addresses, &delete));
+        Leftovers::new(&folder, addresses, delete)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
@@ -111,7 +102,7 @@ impl Environment for External {
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
-        let leftovers = self.leftovers(&asker)?;
+        let leftovers = system.service().map(|_| self.leftovers(&asker)).transpose()?;
         let again = asker.clone();
         Ok(Box::new(ExternalBroker {
             asker,
@@ -166,6 +157,11 @@ impl Asker {
         let Reach { addresses, access } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
+    }
+
+    /// Deletes what is called after these cells; returns what that was.
+    fn sweep(&self, cells: &[String]) -> Result<Vec<String>, DriverError> {
+        driver::sweep(self.software, &self.reach.addresses, &self.reach.access, cells)
     }
 
     /// The addresses that the one at `address` sends clients to.
@@ -251,6 +247,7 @@ impl Asker {
 
 struct ExternalBroker {
     asker: Asker,
+    /// Of a service; other brokers are the user's own, and so is what is left there.
     leftovers: Option<Leftovers>,
     watch: LivenessWatch,
 }

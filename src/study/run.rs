@@ -32,6 +32,8 @@ use step::in_short;
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
     fn step(&mut self, step: &Step<'_>);
+    /// A cell is over.
+    fn kept(&mut self, record: &CellRecord);
     fn warning(&mut self, text: &str);
 }
 
@@ -331,6 +333,7 @@ impl RunningStudy<'_, '_> {
     fn store(&mut self, output: &CellOutput) -> Result<(), ResultError> {
         let record = &output.record;
         self.folder.write_cell(output)?;
+        self.observer.kept(record);
         self.done += 1;
         self.manifest
             .order

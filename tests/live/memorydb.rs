@@ -117,6 +117,12 @@ impl MemoryDb {
         answer.strip_suffix("+OK\r\n").unwrap_or(answer).trim().to_owned()
     }
 
+    /// What the shard that has the key says to `command KEY MORE`.
+    fn ask_for(&self, command: &str, key: &str, more: &str) -> String {
+        let mut told = (0..2).map(|node| self.ask(node, &format!("{command} {key} {more}")));
+        told.find(|told| !told.starts_with("-MOVED")).expect("a shard has it")
+    }
+
     /// A run of these labels with what each is set to.
     fn measured(
         &self,
@@ -173,7 +179,21 @@ fn without_its_restricted_commands_every_primitive_is_accounted_for() {
     let systems =
         [("memorydb-pubsub", "keys: 2"), ("memorydb-streams", "keys: 2"), LISTS, RELIABLE];
     let place = ("password: '${env:SECRET}'", &systems[..], load);
-    is_whole(&stand_in.measured(&certificates, place, &[("SECRET", Some(PASSWORD))]), 4);
+    // What another run noted before it was killed.
+    let cache = tempfile::tempdir().unwrap();
+    let accounts = cache.path().join("brokerbench/accounts");
+    std::fs::create_dir_all(&accounts).unwrap();
+    let note = format!("localhost:{}\nbb-abc123-lists\n", stand_in.ports[0]);
+    std::fs::write(accounts.join("run-x.cells"), note).unwrap();
+    let keys = ["bb-abc123-lists-{0.1}", "bb-abc123-lists-{1.4}", "bb-abc124-lists", "orders"];
+    for key in keys {
+        assert_eq!(stand_in.ask_for("SET", key, "x"), "+OK");
+    }
+    let environment =
+        [("SECRET", Some(PASSWORD)), ("BROKERBENCH_CACHE", Some(cache.path().to_str().unwrap()))];
+    is_whole(&stand_in.measured(&certificates, place, &environment), 4);
+    assert_eq!(keys.map(|key| stand_in.ask_for("EXISTS", key, "")), [":0", ":0", ":1", ":1"]);
+    assert_eq!(std::fs::read_dir(&accounts).unwrap().count(), 0);
     stand_in
         .measured(&certificates, place, &[("SECRET", Some("wrong"))])
         .with(3, &["WRONGPASS", "correct the user or the password"]);

@@ -4,12 +4,12 @@
 
 use crate::secure::{holds, leaks};
 use crate::secured::{Certificates, Kafka, PASSWORD};
-use crate::support::program::{Ended, run};
+use crate::support::program::{Ended, Run, start};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Shorter than a run, so that every connection must log in again in its course.
 const SESSION: Duration = Duration::from_secs(12);
@@ -27,13 +27,13 @@ fn unsigned(life: Duration) -> String {
 }
 
 /// A run of one system through one listener; `sasl` as in a targets file.
-fn measured(
+fn started(
     kafka: &Kafka,
     certificates: &Certificates,
     (block, listener, sasl): (&str, &str, &str),
     environment: &[(&str, Option<&str>)],
     args: &[&str],
-) -> Ended {
+) -> Run {
     let file = certificates.folder().join(format!("{listener}.yaml"));
     let (address, ca) = (kafka.address(listener), certificates.ca());
     let text = format!(
@@ -43,7 +43,18 @@ fn measured(
     std::fs::write(&file, text).unwrap();
     let scenario = KAFKA.replace("SYSTEM", block);
     let args = [&["--targets", file.to_str().unwrap(), "--json"], args].concat();
-    run(&scenario, &args, environment)
+    start(&scenario, &args, environment)
+}
+
+/// The same to its end.
+fn measured(
+    kafka: &Kafka,
+    certificates: &Certificates,
+    place: (&str, &str, &str),
+    environment: &[(&str, Option<&str>)],
+    args: &[&str],
+) -> Ended {
+    started(kafka, certificates, place, environment, args).end()
 }
 
 /// Every message in the books, over as many logins as it took, and no secret anywhere.
@@ -111,6 +122,7 @@ const SHORT_LOAD: &[&str] = &["--set", "load.duration=1s"];
 mod aws {
     use super::*;
     use crate::secured::{AWS_KEY, REGION};
+    use rustix::process::Signal;
 
     fn keys<'a>(key: &'a str, secret: &'a str) -> [(&'a str, Option<&'a str>); 6] {
         [
@@ -133,6 +145,40 @@ mod aws {
         let place = ("msk", "iam", sasl.as_str());
         is_whole(&measured(&kafka, &certificates, place, &keys(AWS_KEY, PASSWORD), &[]));
         assert!(!kafka.log().contains("IAM refused"), "{}", kafka.log());
+    }
+
+    /// Killed, a run leaves what it made and the note of it; the next one takes both away, and
+    /// nothing else.
+    #[test]
+    #[ignore = "needs real brokers"]
+    fn what_a_killed_run_left_at_msk_is_swept_by_the_next() {
+        let certificates = Certificates::make();
+        let kafka = Kafka::start_with_tokens(&certificates, SESSION);
+        kafka.make_topic("orders");
+        let sasl = format!("{{mechanism: AWS_MSK_IAM, iam: {{region: {REGION}}}}}");
+        let place = ("msk", "iam", sasl.as_str());
+        let cache = tempfile::tempdir().unwrap();
+        let kept = ("BROKERBENCH_CACHE", Some(cache.path().to_str().unwrap()));
+        let environment = [&keys(AWS_KEY, PASSWORD)[..], &[kept]].concat();
+        let mut killed = started(&kafka, &certificates, place, &environment, &[]);
+        killed.await_words("msk base block 1\n");
+        let ours = |name: &String| name.starts_with("bb-");
+        let begun = Instant::now();
+        while !kafka.topics().iter().any(ours) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "no topic is made");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        killed.signal(Signal::KILL);
+        assert_eq!(killed.end().code, None);
+        let notes = || std::fs::read_dir(cache.path().join("brokerbench/accounts")).unwrap();
+        assert!(kafka.topics().iter().any(ours) && notes().count() == 1);
+
+        let ended = measured(&kafka, &certificates, place, &environment, SHORT_LOAD);
+        let manifest = std::fs::read_to_string(ended.folder().join("manifest.json")).unwrap();
+        assert!(manifest.contains("a run that was killed had left behind"), "{manifest}");
+        let topics = kafka.topics();
+        assert!(!topics.iter().any(ours) && topics.contains(&"orders".to_owned()), "{topics:?}");
+        assert_eq!(notes().count(), 0);
     }
 
     #[test]

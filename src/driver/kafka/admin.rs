@@ -3,15 +3,18 @@
 
 use super::clients::{Clients, refused, timed_out};
 use super::load::client_log::KafkaContext;
-use super::settings::secret;
+use super::settings::{ClientSettings, secret};
+use crate::access::Access;
+use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::scenario::Topic;
+use crate::model::System;
+use crate::scenario::{Cell, Load, Topic};
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier,
     TopicReplication,
 };
 use rdkafka::error::RDKafkaErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -70,6 +73,19 @@ pub const REPLICAS: &str = "replicas";
 
 pub type Entries = BTreeMap<String, String>;
 
+/// Deletes what these runs left behind; returns the topics.
+pub fn sweep(
+    addresses: &[String],
+    access: &Access,
+    runs: &BTreeSet<String>,
+) -> Result<Vec<String>, DriverError> {
+    // Of a cell only how it connects counts here.
+    let cell = Cell::plain(System::Msk, Load::closed(1));
+    let clients = Clients::new(ClientSettings::new(&cell, addresses, access)?, Clock::start());
+    let topics = runs.iter().map(|run| Admin::connect(&clients, run)?.sweep());
+    Ok(topics.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
 pub struct Admin {
     /// What every topic and group begins with that may be deleted.
     name: String,
@@ -80,7 +96,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// `name` is that of the cell: what does not begin with it is never deleted.
+    /// `name` is that of the cell or its run: what does not begin with it is never deleted.
     pub fn connect(clients: &Clients, name: &str) -> Result<Self, DriverError> {
         let failed = "make an admin client";
         let client = clients.settings.admin().create_with_context(clients.context());
@@ -169,9 +185,34 @@ impl Admin {
         }
     }
 
+    /// Deletes every topic and group that is ours; returns the topics.
+    pub fn sweep(&self) -> Result<Vec<String>, DriverError> {
+        let client = self.client.inner();
+        let all = client.fetch_metadata(None, ANSWER).map_err(|error| self.clients.lost(error))?;
+        let topics = all.topics().iter().map(|topic| topic.name());
+        let topics: Vec<&str> = topics.filter(|name| self.is_ours(name)).collect();
+        match client.fetch_group_list(None, ANSWER) {
+            Ok(all) => {
+                let groups = all.groups().iter().map(|group| group.name());
+                let groups: Vec<&str> = groups.filter(|name| self.is_ours(name)).collect();
+                if !groups.is_empty() {
+                    self.delete_groups(&groups);
+                }
+            }
+            Err(error) => self.clients.log.add(&format!("groups not listed: {error}")),
+        }
+        if !topics.is_empty() {
+            self.delete_topics(&topics)?;
+        }
+        Ok(topics.into_iter().map(str::to_owned).collect())
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name.strip_prefix(DEAD).unwrap_or(name).starts_with(&self.name)
+    }
+
     fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
-        let ours = |name: &str| name.strip_prefix(DEAD).unwrap_or(name).starts_with(&self.name);
-        match names.iter().find(|name| !ours(name)) {
+        match names.iter().find(|name| !self.is_ours(name)) {
             Some(foreign) => {
                 Err(refused(format!("delete {foreign}"), "it does not belong to this run"))
             }
@@ -241,10 +282,8 @@ fn worth(entries: &[ConfigEntry]) -> Entries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::ClientSettings;
     use super::super::tests::cell;
     use super::*;
-    use crate::clock::Clock;
 
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
@@ -257,6 +296,7 @@ mod tests {
                 admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
         }
+        assert!(admin.is_ours("bb-abc-kafka-s0") && admin.is_ours("dlq.bb-abc-kafka-s0"));
         admin.delete_groups(&["orders-group"]);
         assert!(clients.log.explain("").contains("does not belong to this run"));
         assert!(clients.clock.now_ns() < 4_000_000_000, "nobody was asked");

@@ -16,5 +16,6 @@ mod settings;
 mod tests;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
+pub use admin::sweep;
 pub use capability::reflector::start as reflector;
 pub use driver::{client_version, open};

@@ -18,6 +18,7 @@ mod primitive;
 mod redis_rs;
 mod slots;
 mod survival;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ pub use capability::form::{Member, redis_cluster_formed, redis_cluster_stands};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;
+pub use sweep::sweep;
 
 use std::time::Duration;
 

@@ -55,15 +55,6 @@ impl CellNames {
     }
 }
 
-/// What everything that a run made begins with: `bb-` and the run's own mark, of the name of any of
-/// its cells. `None` of what no run of ours is called.
-pub fn run_prefix(name: &str) -> Option<String> {
-    let mut parts = name.splitn(3, '-');
-    let (first, mark) = (parts.next()?, parts.next()?);
-    let ours = first == "bb" && mark.len() == 6 && parts.next().is_some();
-    ours.then(|| format!("bb-{mark}-"))
-}
-
 /// The ARN of a queue of that name, of the account and region that a topic is in.
 pub fn queue_arn(topic_arn: &str, queue: &str) -> Option<String> {
     let (front, _) = topic_arn.rsplit_once(':')?;
@@ -96,14 +87,6 @@ mod tests {
         let other = CellNames::new(&format!("{long}y"), true);
         assert_ne!(cut, other);
         assert_ne!(CellNames::new("bb-abc123-a.b", false), CellNames::new("bb-abc123-a-b", false));
-    }
-
-    #[test]
-    fn only_what_a_run_of_ours_made_has_its_mark() {
-        assert_eq!(run_prefix("bb-abc123-sns-0").as_deref(), Some("bb-abc123-"));
-        for foreign in ["orders", "bb-", "bb-abc123", "bb-abc-sns", "xx-abc123-sns", ""] {
-            assert_eq!(run_prefix(foreign), None, "{foreign}");
-        }
     }
 
     #[test]

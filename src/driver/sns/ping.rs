@@ -7,6 +7,7 @@ use super::words::Asked;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::{DriverError, Routes, Target};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_secs(10);
@@ -37,11 +38,11 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
     control.ask(asked, control.sns.list_topics().send()).map(drop).map_err(told)
 }
 
-/// Takes away what the runs left behind that made these cells: see [`resources::sweep`].
+/// Deletes what these runs left behind: see [`resources::sweep`].
 pub fn sweep(
     addresses: &[String],
     access: &Access,
-    cells: &[String],
+    runs: &BTreeSet<String>,
 ) -> Result<Vec<String>, DriverError> {
-    resources::sweep(&clients(addresses.to_vec(), access)?, cells)
+    resources::sweep(&clients(addresses.to_vec(), access)?, runs)
 }

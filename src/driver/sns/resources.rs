@@ -3,7 +3,7 @@
 //! and only what was made here is deleted.
 
 use super::clients::{Clients, Control, Patience, refused};
-use super::names::{CellNames, last, queue_arn, run_prefix};
+use super::names::{CellNames, last, queue_arn};
 use super::settings::SnsSettings;
 use super::words::Asked;
 use crate::driver::DriverError;
@@ -205,11 +205,11 @@ fn delete_queue(control: &Control, url: &str) -> Result<(), DriverError> {
     control.ask(Asked::new("delete a queue", "sqs:DeleteQueue"), call).map(drop)
 }
 
-/// Deletes what the runs left behind of whose cells these are names; returns what that was.
+/// Deletes what these runs left behind, by what everything of theirs begins with; returns what that
+/// was.
 ///
 /// Only what is called after one of these runs *and* carries the tag.
-pub fn sweep(clients: &Clients, cells: &[String]) -> Result<Vec<String>, DriverError> {
-    let runs: BTreeSet<String> = cells.iter().filter_map(|name| run_prefix(name)).collect();
+pub fn sweep(clients: &Clients, runs: &BTreeSet<String>) -> Result<Vec<String>, DriverError> {
     let control = clients.control(Patience::USUAL)?;
     let mut deleted = vec![];
     for arn in topics(&control)? {
@@ -218,7 +218,7 @@ pub fn sweep(clients: &Clients, cells: &[String]) -> Result<Vec<String>, DriverE
             deleted.push(last(&arn).to_owned());
         }
     }
-    for run in &runs {
+    for run in runs {
         let call = control.sqs.list_queues().queue_name_prefix(run).send();
         let found = control.ask(Asked::new("list queues", "sqs:ListQueues"), call)?;
         for url in found.queue_urls() {
