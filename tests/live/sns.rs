@@ -275,6 +275,25 @@ fn what_was_taken_without_an_answer_is_in_doubt_and_in_the_books() {
     stage.emulator.is_empty();
 }
 
+/// As a policy or a filter drops that nobody is told of.
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_acknowledged_and_goes_nowhere_is_found_by_the_books() {
+    let stage = Stage::set();
+    stage.door.set(Rules { dropped: Some(10..=11), ..Rules::default() });
+    let ended = stage.run(&scenario(STANDARD, "rate: 20/s, duration: 4s, connections: 1"), &[]);
+    let cell = cell(&ended);
+    let counts = &cell.counts;
+    assert!(counts.lost.is_some_and(|lost| (2..=20).contains(&lost)), "{cell:#?}");
+    assert_eq!((counts.failed, counts.acked), (Some(0), counts.sent), "{cell:#?}");
+    // Every one of them is dropped: then the run does not begin.
+    stage.door.set(Rules { dropped: Some(1..=u32::MAX), ..Rules::default() });
+    let ended = stage.run(&scenario(STANDARD, "rate: 20/s, duration: 4s"), &[]);
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("consuming a probe message"), "{}", ended.stderr);
+    stage.emulator.is_empty();
+}
+
 fn find<'a>(cell: &'a CellSummary, metric: &str, point: &str) -> &'a Observation {
     let found = cell.observations.iter().find(|seen| seen.metric == metric && seen.point == point);
     found.unwrap_or_else(|| panic!("no {metric} at `{point}`: {:#?}", cell.observations))

@@ -41,6 +41,8 @@ pub struct Rules {
     pub largest: Option<usize>,
     /// Of this action, those requests are carried out and not answered.
     pub cut: Option<(&'static str, RangeInclusive<u32>)>,
+    /// Those PublishBatch are answered and go nowhere, as by a policy that drops silently.
+    pub dropped: Option<RangeInclusive<u32>>,
     /// The door's clock.
     pub ahead_s: i64,
 }
@@ -210,6 +212,10 @@ async fn pass(
         answer.headers_mut().insert(DATE, date.parse().unwrap());
         return Ok(answer);
     }
+    let drops = rules.dropped.as_ref().is_some_and(|which| which.contains(&number));
+    if drops && wanted.action == "PublishBatch" {
+        return Ok(taken(&form));
+    }
     let answer = hand_on(&inside, &shared.emulator, parts, body).await;
     match rules.cut {
         Some((action, which)) if action == wanted.action && which.contains(&number) => Err(Cut),
@@ -243,6 +249,20 @@ fn judge(
         return Err(refusal(400, "BatchRequestTooLong", what));
     }
     Ok(())
+}
+
+/// As SNS answers a PublishBatch that it took.
+fn taken(form: &[(String, String)]) -> Response<Full<Bytes>> {
+    let ids = form.iter().filter(|(name, _)| name.ends_with(".Id"));
+    let member = |id: &str| format!("<member><Id>{id}</Id><MessageId>0</MessageId></member>");
+    let members = ids.map(|(_, id)| member(id));
+    let text = format!(
+        "<PublishBatchResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">\
+         <PublishBatchResult><Successful>{}</Successful><Failed/></PublishBatchResult>\
+         <ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishBatchResponse>",
+        members.collect::<String>()
+    );
+    Response::new(Full::new(Bytes::from(text)))
 }
 
 async fn hand_on(
