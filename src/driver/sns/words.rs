@@ -58,7 +58,8 @@ impl Asked {
             }
             _ => {
                 let chain = chain(error);
-                let remedy = if chain.contains("credential") { NO_CREDENTIALS } else { "" };
+                let unsigned = ["credential", "identity"].iter().any(|word| chain.contains(word));
+                let remedy = if unsigned { NO_CREDENTIALS } else { "" };
                 DriverError::Refused { system, action, cause: chain + remedy }
             }
         }
