@@ -59,7 +59,9 @@ impl Asked {
             _ => {
                 let chain = chain(error);
                 let unsigned = ["credential", "identity"].iter().any(|word| chain.contains(word));
-                let remedy = if unsigned { NO_CREDENTIALS } else { "" };
+                // The chain of `access` says it itself.
+                let told = chain.contains("AWS_PROFILE");
+                let remedy = if unsigned && !told { NO_CREDENTIALS } else { "" };
                 DriverError::Refused { system, action, cause: chain + remedy }
             }
         }
