@@ -8,7 +8,7 @@
 //! Kafka for all of its scenarios.
 
 use super::{Broker, Environment, EnvironmentError, usage};
-use crate::model::Software;
+use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
@@ -94,6 +94,10 @@ impl BrokerCache {
 impl Environment for BrokerCache {
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn emulates(&self, system: System) -> bool {
+        self.inner.emulates(system)
     }
 
     fn network_path(&self) -> String {

@@ -90,6 +90,10 @@ impl Environment for External {
         "external"
     }
 
+    fn emulates(&self, system: System) -> bool {
+        system.service().is_some() && !self.at_aws(system)
+    }
+
     fn network_path(&self) -> String {
         if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }
             .to_owned()

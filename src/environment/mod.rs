@@ -40,6 +40,7 @@ use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::{Condition, ConditionChange, Proxy, ProxyError};
+use crate::model::System;
 use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
@@ -263,6 +264,10 @@ pub trait FaultableBroker {
 pub trait Environment {
     /// `native`, `external`, …: goes into the results.
     fn name(&self) -> &'static str;
+    /// Whether what answers as this system is a stand-in for the service that it is named after.
+    fn emulates(&self, _system: System) -> bool {
+        false
+    }
     /// Network path between harness and broker, in words; with what it costs, once a broker has
     /// been started.
     fn network_path(&self) -> String;

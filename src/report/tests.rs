@@ -153,7 +153,7 @@ fn table() -> Comparison {
             run: "2026-11-22T190000.000Z-x-abc".into(),
             scenario: "throughput".into(),
             claim: Some("throughput".into()),
-            environment: "native".into(),
+            environment: "native".to_owned().try_into().unwrap(),
             network_path: "loopback".into(),
             status: Status::Complete,
             started_at: "2026-11-22T19:00:00Z".into(),
@@ -173,6 +173,7 @@ fn table() -> Comparison {
             claim("throughput", "✓ right", throughput),
             claim("latency", "? open: redis-lists overloaded", latency),
         ],
+        managed: vec![],
         uses: vec![claim("session-cache", "not measured", vec![])],
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod build;
+mod compared;
 mod comparison;
 mod distribution;
 mod error;
@@ -24,6 +25,7 @@ pub(crate) mod testing;
 pub mod words;
 
 pub use build::{Build, sha256};
+pub use compared::{ComparedEnvironment, EMULATED, FAKE, NotCompared};
 pub use comparison::{
     BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
     Verdict,
