@@ -8,6 +8,7 @@ mod data;
 mod face;
 mod faults;
 mod finding;
+mod managed;
 mod rules;
 mod saturation;
 mod tries;
@@ -17,7 +18,8 @@ pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, RatioText, Sentence, Struc
 
 use crate::model::System;
 use crate::result::{
-    Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words,
+    Claim, ComparedCell, ComparedEnvironment, Comparison, FAKE, Kind, Manifest, NotCompared,
+    RunInfo, SCHEMA, Status, Summary, words,
 };
 use crate::scenario::Scenario;
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -28,9 +30,9 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
-    /// Invented numbers never enter a table.
-    #[error("run {run} was made in the environment `fake`; its numbers cannot enter a comparison")]
-    Fake { run: String },
+    /// Neither invented numbers nor those of a stand-in enter a table.
+    #[error("run {run}: {cause}")]
+    NotCompared { run: String, cause: NotCompared },
     #[error("the built-in list of claims is unreadable: {0}")]
     Data(String),
     #[error("there is no claim `{name}`; known: {known}")]
@@ -141,6 +143,7 @@ pub fn kept<'a>(table: &'a Comparison, only: &'a [String]) -> impl Iterator<Item
     let rows = || data::load().into_iter().flat_map(Claims::rows);
     let stays = move |run: &&RunInfo| {
         run.measured()
+            && !run.managed()
             && rows().any(|row| row.role(&run.scenario).is_some() && !only.contains(&row.id))
     };
     table.runs.iter().filter(stays)
@@ -174,13 +177,16 @@ pub fn again(comparison: &Comparison) -> Result<Comparison, ClaimError> {
 
 fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
     for (manifest, summary) in material.runs {
-        if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake")
-        {
-            return Err(ClaimError::Fake { run: manifest.run.clone() });
+        compared(manifest)?;
+        if summary.cells.iter().any(|cell| cell.system == FAKE) {
+            let cause = NotCompared(FAKE.to_owned());
+            return Err(ClaimError::NotCompared { run: manifest.run.clone(), cause });
         }
     }
+    let (managed, runs): (Vec<_>, Vec<_>) =
+        material.runs.iter().partition(|(_, summary)| managed::is_of(summary));
     let tried = |row: &ClaimText| {
-        material.runs.iter().any(|(manifest, _)| row.role(&manifest.scenario.name).is_some())
+        runs.iter().any(|(manifest, _)| row.role(&manifest.scenario.name).is_some())
             || material.failed.iter().any(|(planned, _)| planned.claim == row.id)
     };
     let mut infos: Vec<RunInfo> = Vec::new();
@@ -191,16 +197,18 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
             cells.extend(tries::condensed(old.flat_map(inputs).collect()));
             infos.extend(
-                before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned(),
+                (before.runs.iter())
+                    .filter(|run| !run.managed() && row.role(&run.scenario).is_some())
+                    .cloned(),
             );
         }
         for listed in &row.scenarios {
             let of_this =
-                material.runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
+                runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
                 cells.extend(faults::detection(manifest, summary));
-                infos.push(run_info(manifest, summary));
+                infos.push(run_info(manifest, summary)?);
             }
             let failed =
                 material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
@@ -216,12 +224,15 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             &infos,
         )
     };
+    let services = managed::Services { runs: managed, before: material.before };
+    let (managed, measured_there) = services.rows(&texts.claims)?;
     Ok(Comparison {
         schema: SCHEMA,
         profile: material.profile.to_owned(),
         claims: texts.claims.iter().map(judge).collect(),
         uses: texts.uses.iter().map(judge).collect(),
-        runs: infos.clone(),
+        managed,
+        runs: infos.iter().cloned().chain(measured_there).collect(),
     })
 }
 
@@ -241,9 +252,7 @@ pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
 fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>> {
     let Claims { claims, uses, .. } = texts;
     let mut wrong = Vec::new();
-    for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
-        wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());
-    }
+    let own: Vec<RunInfo> = comparison.runs.iter().filter(|run| !run.managed()).cloned().collect();
     let mut marked = comparison.runs.clone();
     RunInfo::mark_builds(&mut marked);
     for (run, marked) in comparison.runs.iter().zip(&marked) {
@@ -254,9 +263,11 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
             ));
         }
     }
-    for (kind, texts, rows) in
-        [("claim", claims, &comparison.claims), ("use", uses, &comparison.uses)]
-    {
+    for (kind, texts, rows) in [
+        ("claim", claims, &comparison.claims),
+        ("use", uses, &comparison.uses),
+        ("managed row", claims, &comparison.managed),
+    ] {
         let found: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let expected: Vec<&str> = texts.iter().map(|text| text.id.as_str()).collect();
         if found != expected {
@@ -270,7 +281,15 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
             .iter()
             .flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
         {
-            let again = judge(text, &comparison.profile, inputs(row).collect(), &comparison.runs);
+            let measured = inputs(row).collect();
+            let again = match kind {
+                "managed row" => managed::row(text, measured),
+                _ => Ok(judge(text, &comparison.profile, measured, &own)),
+            };
+            let again = match again {
+                Ok(again) => again,
+                Err(error) => return Err(vec![error.to_string()]),
+            };
             compare(row, &again, &mut wrong);
         }
     }
@@ -348,7 +367,7 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         run: format!("none ({})", planned.scenario),
         scenario: planned.scenario.clone(),
         claim: Some(planned.claim.clone()),
-        environment: "none".to_owned(),
+        environment: ComparedEnvironment::none(),
         network_path: "none".to_owned(),
         status: Status::Failed,
         selfcheck: "not run".to_owned(),
@@ -357,7 +376,13 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
     }
 }
 
-fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
+/// The environment of a run whose figures may be compared.
+fn compared(manifest: &Manifest) -> Result<ComparedEnvironment, ClaimError> {
+    let refused = |cause| ClaimError::NotCompared { run: manifest.run.clone(), cause };
+    manifest.environment.clone().try_into().map_err(refused)
+}
+
+fn run_info(manifest: &Manifest, summary: &Summary) -> Result<RunInfo, ClaimError> {
     let versions: BTreeMap<String, String> = (manifest.systems.iter())
         .map(|(label, system)| {
             (label.clone(), format!("{}; {}", system.broker_version, system.client_version))
@@ -369,12 +394,13 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         promises.entry(cell.label.clone()).or_default().insert(&cell.survives.because);
     }
     let host = &manifest.host;
-    RunInfo {
+    Ok(RunInfo {
         run: manifest.run.clone(),
         scenario: manifest.scenario.name.clone(),
         claim: manifest.scenario.claim.clone(),
-        environment: manifest.environment.clone(),
+        environment: compared(manifest)?,
         network_path: manifest.network_path.clone(),
+        services: managed::places(manifest, summary),
         status: manifest.status,
         started_at: manifest.started_at.clone(),
         blocks: manifest.blocks,
@@ -393,7 +419,7 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         storage: manifest.storage.as_ref().map(words::storage),
         build: manifest.build.clone(),
         other_build: false,
-    }
+    })
 }
 
 /// Notes every difference between a row as found and as computed.

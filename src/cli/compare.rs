@@ -110,7 +110,7 @@ fn files_and_next(args: &CompareArgs, dir: &Path, whole: bool) -> String {
 fn not_planned(error: ClaimError) -> Failure {
     let code = match error {
         ClaimError::NoSuchClaim { .. } | ClaimError::NoSuchProfile { .. } => Code::Usage,
-        ClaimError::Fake { .. } | ClaimError::Data(_) => Code::Internal,
+        ClaimError::NotCompared { .. } | ClaimError::Data(_) => Code::Internal,
     };
     Failure::new(code, error)
 }

@@ -21,7 +21,7 @@ mod program;
 mod storage;
 mod watch;
 
-use crate::model::Software;
+use crate::model::{Software, System};
 pub use broker_cache::{BrokerCache, Shelf};
 pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
@@ -40,7 +40,6 @@ use crate::clock::Clock;
 use crate::driver::{Routes, Target};
 use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::{Condition, ConditionChange, Proxy, ProxyError};
-use crate::model::System;
 use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;

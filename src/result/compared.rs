@@ -2,7 +2,6 @@
 //! stand-in for a service did can be one, by the type: no table can be made of it, and none that
 //! says so can be read.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Deref;
@@ -14,14 +13,20 @@ pub const FAKE: &str = "fake";
 
 /// An environment whose figures may stand in a comparison: `native`, `docker`, `external`, or
 /// `none` where a scenario could not run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 pub struct ComparedEnvironment(String);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment is `{0}`, whose figures cannot enter a comparison")]
 pub struct NotCompared(pub String);
+
+impl ComparedEnvironment {
+    /// Of a scenario that could not run.
+    pub fn none() -> Self {
+        Self("none".to_owned())
+    }
+}
 
 impl TryFrom<String> for ComparedEnvironment {
     type Error = NotCompared;

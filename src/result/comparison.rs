@@ -55,6 +55,7 @@ pub struct RunInfo {
     pub scenario: String,
     /// The claim that the run serves.
     pub claim: Option<String>,
+    #[schemars(with = "String")]
     pub environment: ComparedEnvironment,
     pub network_path: String,
     pub status: Status,
@@ -99,13 +100,16 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// Notes those of another binary than the newest run that tells its own. What could not run is
-    /// of none.
+    /// Notes those of another binary than the newest run of the same table that tells its own. What
+    /// could not run is of none.
     pub fn mark_builds(runs: &mut [Self]) {
-        let told = runs.iter().filter(|run| run.measured() && run.build.is_some());
-        let newest = told.max_by(|a, b| a.started_at.cmp(&b.started_at));
-        let newest = newest.and_then(|run| run.build.clone());
+        let newest = [false, true].map(|managed| {
+            let own = runs.iter().filter(|run| run.managed() == managed);
+            let told = own.filter(|run| run.measured() && run.build.is_some());
+            told.max_by(|a, b| a.started_at.cmp(&b.started_at)).and_then(|run| run.build.clone())
+        });
         for run in runs {
+            let newest = &newest[usize::from(run.managed())];
             run.other_build = newest.is_some()
                 && run.measured()
                 && !Build::same(run.build.as_ref(), newest.as_ref());
