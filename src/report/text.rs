@@ -4,7 +4,7 @@ use super::escape;
 use super::face;
 use super::marks;
 use super::provenance::{marked_title, notes, provided, run_facts, run_of};
-use super::table::{Table, details, overview, sources, uses};
+use super::table::{Table, details, managed, overview, sources, uses};
 use crate::model::System;
 use crate::result::words::name;
 use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo};
@@ -12,6 +12,10 @@ use crate::sanitize;
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use itertools::Itertools;
 use std::path::Path;
+
+/// What the table of the services is.
+pub const MANAGED: &str = "What documents say, with the day on which they were read, until it is \
+    measured; nothing is judged here, and no figure is one of an emulator.";
 
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
@@ -40,6 +44,14 @@ pub fn markdown(comparison: &Comparison) -> String {
         let title = marked_title(row, &comparison.runs);
         out += &format!("\n**{title}**. Rule: {}\n\n", escape::markdown(&row.rule));
         out += &folded(&details(row));
+    }
+    if !comparison.managed.is_empty() {
+        out += &format!("\n## The same questions to managed services\n\n{MANAGED}\n\n");
+        out += &titled(managed(comparison));
+        for row in comparison.managed.iter().filter(|row| !details(row).is_empty()) {
+            out += &format!("\n**{}**\n\n", marked_title(row, &comparison.runs));
+            out += &folded(&details(row));
+        }
     }
     if !comparison.runs.is_empty() {
         out += "\n## Runs\n\n";
@@ -156,7 +168,14 @@ fn grid(table: &Table, titles: &[String]) -> String {
 
 /// The overview for a terminal of `width` columns: claims by name, headline figures, verdicts.
 pub fn terminal(comparison: &Comparison, width: u16) -> String {
-    let table = overview(comparison);
+    let notes = notes(comparison).into_iter().map(|note| sanitize::line(&note) + "\n");
+    let claims = drawn(overview(comparison), width) + &notes.collect::<String>();
+    // What documents say stands in the files.
+    let measured = comparison.runs.iter().any(RunInfo::managed);
+    if measured { claims + "\n" + &drawn(managed(comparison), width) } else { claims }
+}
+
+fn drawn(table: Table, width: u16) -> String {
     let mut grid = Grid::new();
     grid.load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic);
@@ -168,8 +187,7 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
             row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")),
         );
     }
-    let notes = notes(comparison).into_iter().map(|note| sanitize::line(&note) + "\n");
-    grid.trim_fmt() + "\n" + &notes.collect::<String>()
+    grid.trim_fmt() + "\n"
 }
 
 pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {
@@ -209,7 +227,8 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
         "storage",
     ];
     writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
-    for claim in comparison.claims.iter().chain(&comparison.uses) {
+    let rows = comparison.claims.iter().chain(&comparison.uses).chain(&comparison.managed);
+    for claim in rows {
         for cell in &claim.cells {
             let run = run_of(cell, &comparison.runs).cloned().unwrap_or_default();
             let of_run = run_record(cell, &run).map(|text| escape::csv(&text));
