@@ -12,10 +12,10 @@ use super::watch::{Alarm, LivenessWatch};
 use super::{Broker, Environment, EnvironmentError, storage};
 use crate::access::{Access, AccessError, Reach, Targets, region_of};
 use crate::driver::{self, DriverError};
-use crate::model::{Software, System};
+use crate::model::{Service, Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -117,6 +117,18 @@ impl Environment for External {
 
     fn storage(&self) -> Option<Storage> {
         self.storage.clone()
+    }
+
+    /// Where each service at AWS is and what it runs on.
+    fn facts(&self) -> BTreeMap<String, String> {
+        let of = |service: Service| {
+            let (_, _, reach) = self.targets.all().find(|(name, ..)| *name == service.name())?;
+            let region = reach.addresses.iter().find_map(|at| region_of(at))?;
+            let instance = self.targets.instances.get(service.name()).cloned();
+            let place = [Some(region), instance].into_iter().flatten().collect::<Vec<_>>();
+            Some((service.title().to_owned(), place.join(", ")))
+        };
+        Service::ALL.into_iter().filter_map(of).collect()
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -289,7 +301,7 @@ impl Broker for ExternalBroker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Around, targets_from_flags};
+    use crate::access::{Around, targets_from_flags, targets_from_text};
     use crate::model::System;
 
     fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
@@ -332,6 +344,25 @@ mod tests {
         let clear =
             refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
         assert!(clear.contains("in the clear"), "{clear}");
+    }
+
+    /// A stand-in is told from AWS by its address, and where AWS is stands beside its figures.
+    #[test]
+    fn a_service_at_another_address_than_its_own_is_emulated() {
+        let at = |address: &str| {
+            let text = format!(
+                "schema: 1\nmsk: {{brokers: ['{address}'], tls: true, instance: three m7g}}\n"
+            );
+            let around = Around { remote: true, variable: &|_| None };
+            let folder = std::path::Path::new("");
+            External::new(targets_from_text("t.yaml", &text, folder, &around).unwrap())
+        };
+        let aws = at("b-1.demo.a1b2c3.c2.kafka.eu-central-1.amazonaws.com:9094");
+        assert!(!aws.emulates(System::Msk));
+        assert_eq!(aws.facts()["Amazon MSK"], "eu-central-1, three m7g");
+        let near = at("localhost:9094");
+        assert!(near.emulates(System::Msk) && !near.emulates(System::Kafka));
+        assert!(near.facts().is_empty());
     }
 
     /// A broker that answers every Metadata request with these nodes.

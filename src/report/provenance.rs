@@ -73,12 +73,12 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     marks::of_table(comparison).into_iter().chain(builds(comparison)).collect()
 }
 
-/// `2026-11-30, eu-central-1, three kafka.m7g.large, external (may leave this machine)`: when, where
-/// and over which network a run measured a service.
+/// When, where and over which network a run measured a service: `2026-11-30, eu-central-1, three
+/// kafka.m7g.large, external (may leave this machine)`.
 pub fn place(run: &RunInfo, service: Service) -> Option<String> {
     let place = run.services.get(service.name())?;
     let day = run.started_at.get(..10).unwrap_or_default();
-    let parts = [day, place, &run.network_path].into_iter().filter(|part| !part.is_empty());
+    let mut parts = [day, place, &run.network_path].into_iter().filter(|part| !part.is_empty());
     Some(parts.join(", "))
 }
 

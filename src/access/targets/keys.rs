@@ -35,6 +35,9 @@ pub struct KafkaKeys {
     pub sasl: Option<SaslKeys>,
     #[serde(default)]
     pub client: BTreeMap<String, String>,
+    /// What it runs on, in the words of its owner: stands beside the figures.
+    #[serde(default, deserialize_with = "given")]
+    pub instance: Option<String>,
 }
 
 /// What each mechanism needs of it is said where it is read.
@@ -116,6 +119,9 @@ pub struct RedisKeys {
     pub iam: Option<IamKeys>,
     #[serde(default)]
     pub database: u32,
+    /// As that of Kafka.
+    #[serde(default, deserialize_with = "given")]
+    pub instance: Option<String>,
 }
 
 /// SNS and SQS: one region, and whose credentials sign.

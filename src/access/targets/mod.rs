@@ -17,6 +17,7 @@ use keys::{
     KafkaKeys, NO_REFERENCE, REFERENCE, RedisKeys, Reference, TargetsFile, TlsKeys, TlsMap,
 };
 use logins::{LoginPlace, Logins};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Where each software and each service is and how it is reached.
@@ -28,6 +29,8 @@ pub struct Targets {
     pub memorydb: Option<Reach>,
     /// The address of SNS, and that of SQS where it is another.
     pub sns: Option<Reach>,
+    /// What the brokers of a block run on, where their owner says so.
+    pub instances: BTreeMap<&'static str, String>,
 }
 
 impl Targets {
@@ -112,7 +115,17 @@ pub fn targets_from_text(
         let redis = |block: &str, keys: Option<RedisKeys>| {
             keys.map(|keys| redis_of(block, keys, folder, around)).transpose()
         };
+        let kafka_instance = |keys: &Option<KafkaKeys>| keys.as_ref()?.instance.clone();
+        let redis_instance = |keys: &Option<RedisKeys>| keys.as_ref()?.instance.clone();
+        let instances = [
+            ("kafka", kafka_instance(&file.kafka)),
+            ("redis", redis_instance(&file.redis)),
+            (Service::Msk.name(), kafka_instance(&file.msk)),
+            (Service::Memorydb.name(), redis_instance(&file.memorydb)),
+        ];
+        let told = |(block, of): (&'static str, Option<String>)| Some((block, of?));
         let targets = Targets {
+            instances: instances.into_iter().filter_map(told).collect(),
             kafka: kafka("kafka", file.kafka)?,
             redis: redis("redis", file.redis)?,
             msk: kafka("msk", file.msk)?,
@@ -143,6 +156,7 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
         "database",
         "iam",
         "endpoints",
+        "instance",
     ];
     let within = |key: &str, plain: &str| {
         key.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
