@@ -73,6 +73,14 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
     Ok(plan)
 }
 
+/// Likewise of the services, which are asked what the claims ask and no use.
+pub fn plan_managed(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
+    let claims = &data::load()?.claims;
+    let mut plan = plan(profile, only)?;
+    plan.retain(|planned| claims.iter().any(|claim| claim.id == planned.claim));
+    Ok(plan)
+}
+
 /// What `compare` takes by `--profile`, the shortest first.
 pub fn profiles() -> &'static [Profile] {
     data::load().map_or(&[][..], |texts| &texts.profiles)

@@ -3,6 +3,7 @@
 use super::exit::Code;
 use super::tag;
 use crate::claims;
+use crate::model::System;
 use crate::scenario::{Usd, claim_ids};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -25,7 +26,8 @@ Examples:
   brokerbench compare
   brokerbench compare --profile standard --tag change=batch-size
   brokerbench compare --only latency --only throughput
-  brokerbench compare --profile standard --resume";
+  brokerbench compare --profile standard --resume
+  brokerbench compare --systems msk,sns --targets aws.yaml --allow-remote --spend 5USD";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -54,6 +56,11 @@ fn profiles() -> PossibleValuesParser {
         PossibleValue::new(profile.name.as_str()).help(profile.what.as_str())
     };
     PossibleValuesParser::new(profiles.map(value))
+}
+
+/// The systems that a service of AWS runs.
+fn services() -> impl Iterator<Item = &'static str> {
+    System::ALL.into_iter().filter(|system| system.service().is_some()).map(System::name)
 }
 
 /// Examples, and every exit code.
@@ -264,6 +271,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "CLAIM",
         value_parser = PossibleValuesParser::new(claim_ids().iter().copied()))]
     pub only: Vec<String>,
+    /// Services of AWS in place of Kafka and Redis, such as msk,memorydb-streams,sns: fills the
+    /// managed table and leaves the other as it is; see docs/aws.md
+    #[arg(long, value_name = "SYSTEM[,…]", value_delimiter = ',', requires = "targets",
+        conflicts_with = "resume", value_parser = PossibleValuesParser::new(services()))]
+    pub systems: Vec<String>,
     /// Go on where a stopped comparison was: scenarios that have finished are kept
     #[arg(long)]
     pub resume: bool,

@@ -11,9 +11,11 @@ use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, loudness, out, raw, say, selfcheck, tag, width};
+use crate::access::Targets;
 use crate::claims::{self, ClaimError, Material, Planned};
+use crate::model::System;
 use crate::report;
-use crate::result::{Build, Comparison, Manifest, Summary};
+use crate::result::{Build, Comparison, EMULATED, Manifest, RunInfo, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
 use itertools::Itertools;
@@ -22,11 +24,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
-    let plan = claims::plan(&args.profile, &args.only).map_err(not_planned)?;
+    let managed = !args.systems.is_empty();
+    let planned = if managed { claims::plan_managed } else { claims::plan };
+    let plan = planned(&args.profile, &args.only).map_err(not_planned)?;
     let overrides =
         Overrides { profile: Some(args.profile.clone()), seed: args.seed, ..Overrides::default() };
     let tags = tag::all(&args.tags)?;
-    let (scenarios, unread) = read(plan, &overrides)?;
+    let (scenarios, unread) = match managed {
+        true => (read_managed(&plan, &overrides, &args.systems)?, Vec::new()),
+        false => read(plan, &overrides)?,
+    };
     let results = &args.results.results;
     let dir = results.join(&args.profile);
     let before = older_table(&dir, args)?;
@@ -35,6 +42,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let suite = Suite::open(results, &args.profile, resume, args.mixed_builds)?;
     let all = scenarios.iter().map(|(_, scenario)| scenario);
     let mut chosen = environment(&args.environment, &args.spend, all, args.fetch.fetch)?;
+    no_stand_in(&chosen, &scenarios)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
         chosen.environment.explore();
@@ -61,8 +69,10 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let failed: Vec<_> =
         failed.into_iter().map(|(planned, failure)| (planned, failure.message)).collect();
+    // What could not run at a service is missing from no row of the claims.
+    let missing: &[(Planned, String)] = if managed { &[] } else { &failed };
     let material =
-        Material { profile: &args.profile, runs: &runs, failed: &failed, before: before.as_ref() };
+        Material { profile: &args.profile, runs: &runs, failed: missing, before: before.as_ref() };
     let comparison =
         claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
@@ -141,17 +151,68 @@ fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
     }
 }
 
-/// The table that a part is merged into.
+/// The scenarios with each of these services in place of their systems, one at a time: what one
+/// cannot be asked, the others still are. That is said, and nothing is missing because of it.
+fn read_managed(
+    plan: &[Planned],
+    overrides: &Overrides,
+    systems: &[String],
+) -> Result<Vec<(Planned, Scenario)>, Failure> {
+    let mut scenarios = Vec::new();
+    for system in systems.iter().filter_map(|name| System::from_name(name)) {
+        let overrides = Overrides { in_place: Some(system), ..overrides.clone() };
+        for planned in plan {
+            match scenario::load(&planned.scenario, &overrides) {
+                Ok(scenario) => scenarios.push((planned.clone(), scenario)),
+                Err(error) => say(&format!("{system} is not in {}: {error}", planned.scenario)),
+            }
+        }
+    }
+    if scenarios.is_empty() {
+        let message = "--systems: none of these scenarios can be asked of these services; name \
+                       others, or another --only";
+        return Err(Failure::new(Code::Usage, message));
+    }
+    Ok(scenarios)
+}
+
+/// Before anything is measured: what a stand-in does enters no table.
+fn no_stand_in(chosen: &Chosen, scenarios: &[(Planned, Scenario)]) -> Result<(), Failure> {
+    let mut systems = scenarios.iter().flat_map(|(_, scenario)| &scenario.systems);
+    match systems.find(|(_, config)| chosen.environment.emulates(config.system)) {
+        None => Ok(()),
+        Some((label, config)) => Err(Failure::new(
+            Code::Usage,
+            format!(
+                "{label}: what answers at the address of `{}` in the targets file is not AWS, so \
+                 its figures are {EMULATED} and enter no comparison; name AWS's own address, or \
+                 use `brokerbench run`",
+                Targets::block(config.system)
+            ),
+        )),
+    }
+}
+
+/// The table that a part is merged into. One that is measured as a whole keeps what was measured of
+/// services.
 fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Failure> {
-    if args.only.is_empty() || !dir.join("comparison.json").is_file() {
+    if !dir.join("comparison.json").is_file() {
         return Ok(None);
+    }
+    if args.only.is_empty() && args.systems.is_empty() {
+        let kept = |mut before: Comparison| {
+            (before.claims, before.uses) = Default::default();
+            before.runs.retain(RunInfo::managed);
+            before
+        };
+        return Ok(Comparison::read(dir).ok().map(kept));
     }
     let before = Comparison::read(dir)?;
     let others = claims::kept(&before, &args.only)
         .filter(|run| !Build::same(run.build.as_ref(), Some(Build::this())))
         .map(|run| format!("{} ({})", run.scenario, Build::words(run.build.as_ref())))
         .join(", ");
-    if !others.is_empty() && !args.mixed_builds {
+    if args.systems.is_empty() && !others.is_empty() && !args.mixed_builds {
         return Err(Failure::new(
             Code::Usage,
             format!(
@@ -203,7 +264,10 @@ impl Comparing<'_> {
         self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
-                self.suite.note(&measured.manifest)?;
+                // The suite is that of the claims.
+                if self.args.systems.is_empty() {
+                    self.suite.note(&measured.manifest)?;
+                }
                 match loudness() {
                     Loudness::Verbose => say(&measured.ending(self.session.results).text()),
                     _ => say(&format!(
@@ -272,6 +336,49 @@ mod tests {
             Code::Usage
         );
         assert!(read(Vec::new(), &quick).unwrap_err().message.contains("--only"));
+    }
+
+    #[test]
+    fn a_service_stands_in_place_of_the_systems_and_is_asked_alone() {
+        let quick = Overrides { profile: Some("quick".into()), ..Overrides::default() };
+        let asked = |scenario: &str, systems: &[&str]| {
+            let systems: Vec<String> = systems.iter().map(|name| (*name).to_owned()).collect();
+            read_managed(&[planned("a-claim", scenario)], &quick, &systems)
+        };
+        let read = asked("latency", &["msk", "memorydb-streams"]).unwrap();
+        let labels = read.iter().flat_map(|(_, scenario)| &scenario.systems);
+        let labels: Vec<&str> = labels.map(|(label, _)| label.as_str()).collect();
+        assert_eq!(labels, ["msk", "memorydb-streams"]);
+        let [(_, msk), (_, memorydb)] = [0, 1].map(|at: usize| &read[at].1.systems[0]);
+        assert_eq!((msk.topic.partitions, msk.topic.replicas), (1, 3));
+        assert!(memorydb.broker.is_empty() && memorydb.cluster.is_some(), "{memorydb:?}");
+        // What breaks brokers is asked of no service.
+        let refused = asked("fault-tolerance", &["msk"]).unwrap_err();
+        assert!(refused.code == Code::Usage && refused.message.contains("--systems"));
+    }
+
+    #[test]
+    fn a_table_that_is_measured_anew_keeps_what_was_measured_of_services() {
+        use super::super::args::{Cli, Command};
+        use clap::Parser;
+        let dir = tempfile::tempdir().unwrap();
+        let mut table = claims::build(&Material::default()).unwrap();
+        let run = |run: &str| RunInfo { run: run.into(), ..RunInfo::default() };
+        let services = [("msk".to_owned(), "eu-central-1".to_owned())].into();
+        table.runs = vec![run("own"), RunInfo { services, ..run("at-aws") }];
+        table.write(dir.path()).unwrap();
+        let before = |typed: &str| {
+            let cli = Cli::try_parse_from(typed.split(' ')).unwrap();
+            let Command::Compare(args) = cli.command else { panic!("{typed}") };
+            older_table(dir.path(), &args).unwrap().unwrap()
+        };
+        let whole = before("brokerbench compare");
+        assert!(whole.claims.is_empty() && whole.managed == table.managed, "{whole:?}");
+        assert_eq!(whole.runs.iter().map(|run| &run.run).collect::<Vec<_>>(), ["at-aws"]);
+        let typed = "brokerbench compare --mixed-builds --targets aws.yaml --systems msk,sns";
+        assert_eq!(before(typed), table);
+        let alone = Cli::try_parse_from("brokerbench compare --systems msk".split(' '));
+        assert!(alone.is_err(), "no address is given");
     }
 
     #[test]

@@ -188,6 +188,34 @@ fn terminal_of_a_comparison() {
     insta::assert_snapshot!(terminal(&table(), 140));
 }
 
+/// The services of AWS: what documents say, then what was measured, when, where and how.
+#[test]
+fn the_managed_table_stands_in_every_form() {
+    let mut comparison = claims::build(&Material::default()).unwrap();
+    let forms = |comparison: &Comparison| {
+        let page = super::html::comparison(comparison, &|_| false).unwrap();
+        [markdown(comparison), page]
+    };
+    for form in forms(&comparison) {
+        for words in ["Amazon MSK", "Amazon MemoryDB", "100 MB/s of writes (read 2026-11-22)"] {
+            assert!(form.contains(words), "{words}: {form}");
+        }
+    }
+    assert!(!terminal(&comparison, 140).contains("Amazon MSK"), "documents only");
+    let mut run = table().runs.remove(0);
+    run.services = [("msk".into(), "eu-central-1, three m7g".into())].into();
+    let measured = cell("msk", "msk", "message.size=100B", "goodput", "msg/s", Some(51_000.0));
+    let row = comparison.managed.iter_mut().find(|row| row.id == "throughput").unwrap();
+    row.cells.insert(0, ComparedCell { run: Some(run.run.clone()), ..measured });
+    comparison.runs = vec![run];
+    let place = "measured 2026-11-22, eu-central-1, three m7g, loopback";
+    for form in forms(&comparison) {
+        let told = form.contains("100B: 51,000 msg/s") && form.contains(place);
+        assert!(told && !form.contains("100 new ones a second<br>"), "{form}");
+    }
+    assert!(terminal(&comparison, 200).contains("51,000"));
+}
+
 #[test]
 fn all_files_are_written_and_read_back() {
     let dir = tempfile::tempdir().unwrap();

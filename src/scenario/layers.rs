@@ -6,6 +6,7 @@
 
 use super::best_of;
 use super::source::{NAME, is_name};
+use crate::model::System;
 use crate::yaml::{
     Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest,
 };
@@ -22,7 +23,12 @@ pub struct Overrides {
     pub systems: Vec<String>,
     /// Of everything random.
     pub seed: Option<u64>,
+    /// A system of a service in place of all those of the file, asked the same question.
+    pub in_place: Option<System>,
 }
+
+/// Keys of a label that mean the same at a service. The others are of brokers that we start.
+const AT_A_SERVICE: [&str; 4] = ["client", "consume", "maxlen", "topic"];
 
 /// The keys below a key of the file: its profiles, its labels.
 pub(super) fn keys<'a>(tree: &'a YamlNode, of: &str) -> Vec<&'a str> {
@@ -54,6 +60,9 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
             write(tree, &key, node)?;
         }
     }
+    if let Some(system) = overrides.in_place {
+        put_in_place(tree, system)?;
+    }
     for text in &overrides.sets {
         let (key, value) = key_and_value(text, &Layer::Set)?;
         let path = segments(key);
@@ -77,6 +86,31 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
         let node = YamlNode { value: Value::Number(seed.into()), place: Place::flag(Layer::Seed) };
         write(tree, "seed", node)?;
     }
+    Ok(())
+}
+
+/// With the settings of the plain label of the system that it is driven as, where there is one.
+fn put_in_place(tree: &mut YamlNode, system: System) -> Result<(), Problem> {
+    let Some(place) = tree.get(&["systems"]).map(|node| node.place.clone()) else { return Ok(()) };
+    let base = system.base();
+    let mut node = match tree.get(&["systems", base.name()]).cloned() {
+        Some(node) => node,
+        None if base == system => YamlNode { value: Value::Null, place: place.clone() },
+        None => {
+            let what = format!("there is no label `{base}`, in whose place `{system}` could stand");
+            let remedy = format!("leave out `{system}`, or add the label");
+            return Err(Problem::new(["systems"], what, &remedy));
+        }
+    };
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| AT_A_SERVICE.contains(&entry.key.as_str()));
+    }
+    // How many copies there are is the service's to say.
+    node.remove(&["topic", "replicas"]);
+    let entry = Entry { key: system.name().to_owned(), key_place: place.clone(), node };
+    tree.set(&["systems"], YamlNode { value: Value::Map(vec![entry]), place });
+    // They speak of labels that are gone.
+    tree.remove(&["thresholds"]);
     Ok(())
 }
 
