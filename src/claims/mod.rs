@@ -257,6 +257,9 @@ pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
     }
 }
 
+/// A row from its text and its measured cells.
+type Again<'a> = &'a dyn Fn(&ClaimText, Vec<ComparedCell>) -> Result<Claim, ClaimError>;
+
 fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>> {
     let Claims { claims, uses, .. } = texts;
     let mut wrong = Vec::new();
@@ -271,10 +274,11 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
             ));
         }
     }
-    for (kind, texts, rows) in [
-        ("claim", claims, &comparison.claims),
-        ("use", uses, &comparison.uses),
-        ("managed row", claims, &comparison.managed),
+    let judged: Again<'_> = &|text, cells| Ok(judge(text, &comparison.profile, cells, &own));
+    for (kind, texts, rows, again) in [
+        ("claim", claims, &comparison.claims, judged),
+        ("use", uses, &comparison.uses, judged),
+        ("managed row", claims, &comparison.managed, &managed::row as Again<'_>),
     ] {
         let found: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let expected: Vec<&str> = texts.iter().map(|text| text.id.as_str()).collect();
@@ -289,16 +293,10 @@ fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>
             .iter()
             .flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
         {
-            let measured = inputs(row).collect();
-            let again = match kind {
-                "managed row" => managed::row(text, measured),
-                _ => Ok(judge(text, &comparison.profile, measured, &own)),
-            };
-            let again = match again {
-                Ok(again) => again,
-                Err(error) => return Err(vec![error.to_string()]),
-            };
-            compare(row, &again, &mut wrong);
+            match again(text, inputs(row).collect()) {
+                Ok(again) => compare(row, &again, &mut wrong),
+                Err(error) => wrong.push(error.to_string()),
+            }
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }

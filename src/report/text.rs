@@ -117,7 +117,7 @@ fn claimed_by(comparison: &Comparison) -> String {
 
 /// What the flags in the tables of figures mean.
 fn flags(comparison: &Comparison) -> String {
-    let rows = comparison.claims.iter().chain(&comparison.uses);
+    let rows = comparison.claims.iter().chain(&comparison.uses).chain(&comparison.managed);
     match marks::legend(rows.flat_map(|row| &row.cells)) {
         none if none.is_empty() => none,
         flags => format!("\nFlags: {}.\n", escape::markdown(&flags)),

@@ -44,9 +44,10 @@ fn documents_stand_there_until_somebody_measures() {
 
 #[test]
 fn what_was_measured_at_aws_enters_its_own_table_and_no_other() {
-    let comparison = build("quick", &[throughput(3), at_aws(&["msk"])]).unwrap();
+    let own = throughput(3);
+    let comparison = build("quick", &[own.clone(), at_aws(&["msk"])]).unwrap();
     recheck(&comparison).unwrap();
-    let alone = build("quick", &[throughput(3)]).unwrap();
+    let alone = build("quick", &[own]).unwrap();
     assert_eq!(comparison.claims, alone.claims);
     assert_eq!(systems_measured(&managed(&comparison)), ["msk"]);
     let place = comparison.runs.iter().find_map(|run| run.services.get("msk")).unwrap();
