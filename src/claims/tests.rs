@@ -6,7 +6,7 @@ use super::*;
 use crate::model::metric;
 use crate::result::testing::{latency_run, throughput_run};
 use crate::result::{
-    CellId, CellOutcome, CellSummary, Observation, RunFolder, Survives, summarize,
+    CellId, CellOutcome, CellSummary, Kind, Observation, RunFolder, Survives, summarize,
 };
 
 fn read(folder: &RunFolder) -> (Manifest, Summary) {
