@@ -3,6 +3,8 @@
 
 use super::{Access, Mechanism, Stream};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,9 @@ impl Access {
         address: &str,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, AccessError> {
+        if is_path(address) {
+            return Ok(Vec::new());
+        }
         let found = look_up(address, limit)?;
         let beyond = found.iter().map(SocketAddr::ip).find(|ip| !ip.to_canonical().is_loopback());
         let told = self.tokens().is_some()
@@ -55,8 +60,13 @@ impl Access {
     }
 
     /// A connected blocking socket with `TCP_NODELAY`, behind TLS where that is said. All within
-    /// `limit` for each address that the name stands for.
+    /// `limit` for each address that the name stands for. The path of a socket of this machine is
+    /// an address too: what is read, written and waited for is the same.
     pub fn connect(&self, address: &str, limit: Duration) -> Result<Stream, AccessError> {
+        if is_path(address) {
+            let socket = OwnedFd::from(UnixStream::connect(address)?);
+            return Ok(Stream::Plain(socket.into()));
+        }
         let mut last = AccessError::Unknown("it has no address".into());
         for found in self.permit_within(address, limit)? {
             match TcpStream::connect_timeout(&found, limit) {
@@ -74,6 +84,11 @@ impl Access {
         }
         Err(last)
     }
+}
+
+/// Of a socket of this machine; everything else is `host:port`.
+pub fn is_path(address: &str) -> bool {
+    address.starts_with('/')
 }
 
 /// What stands before the port, without the brackets of an IPv6 address.

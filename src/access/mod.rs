@@ -22,7 +22,7 @@ mod tls;
 mod token;
 mod words;
 
-pub use dial::AccessError;
+pub use dial::{AccessError, is_path};
 #[cfg(feature = "aws")]
 pub use http::{http_client, why_not_connected};
 pub use secrecy::{ExposeSecret, SecretString};
@@ -42,7 +42,11 @@ use std::time::Duration;
 /// The way to the brokers of one target. The default is that of brokers that we start: this
 /// machine, in the clear.
 #[derive(Clone, Debug, Default)]
-pub struct Access(Option<Arc<Terms>>);
+pub struct Access {
+    terms: Option<Arc<Terms>>,
+    /// Nobody logs in.
+    bare: bool,
+}
 
 /// What a target's owner says of it.
 #[derive(Debug, Default)]
@@ -104,42 +108,49 @@ impl Mechanism {
 
 impl From<Terms> for Access {
     fn from(terms: Terms) -> Self {
-        Self(Some(Arc::new(terms)))
+        Self { terms: Some(Arc::new(terms)), bare: false }
     }
 }
 
 impl Access {
     /// Whether it leads to brokers that we started ourselves.
     pub fn is_ours(&self) -> bool {
-        self.0.is_none()
+        self.terms.is_none()
+    }
+
+    /// The same way without login and database, which those do not have who only tell where others
+    /// are.
+    #[must_use]
+    pub fn bare(&self) -> Self {
+        Self { bare: true, ..self.clone() }
     }
 
     pub fn remote(&self) -> bool {
-        self.0.as_ref().is_some_and(|terms| terms.remote)
+        self.terms.as_ref().is_some_and(|terms| terms.remote)
     }
 
     pub fn tls(&self) -> Option<&Tls> {
-        self.0.as_ref()?.tls.as_ref()
+        self.terms.as_ref()?.tls.as_ref()
     }
 
     pub fn login(&self) -> Option<&Login> {
-        self.0.as_ref()?.login.as_ref()
+        self.terms.as_ref().filter(|_| !self.bare)?.login.as_ref()
     }
 
     pub fn tokens(&self) -> Option<&TokenLogin> {
-        self.0.as_ref()?.tokens.as_ref()
+        self.terms.as_ref().filter(|_| !self.bare)?.tokens.as_ref()
     }
 
     #[cfg(feature = "aws")]
     pub fn aws(&self) -> Option<&aws::AwsIdentity> {
-        self.0.as_ref()?.aws.as_ref()
+        self.terms.as_ref()?.aws.as_ref()
     }
 
     pub fn database(&self) -> u32 {
-        self.0.as_ref().map_or(0, |terms| terms.database)
+        self.terms.as_ref().filter(|_| !self.bare).map_or(0, |terms| terms.database)
     }
 
     pub fn client(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.0.iter().flat_map(|terms| &terms.client)
+        self.terms.iter().flat_map(|terms| &terms.client)
     }
 }

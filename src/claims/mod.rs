@@ -17,6 +17,7 @@ mod tries;
 pub use data::{Drawing, Headline, Profile, Worded};
 pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, RatioText, Sentence, Struck, TopicText};
 pub use recheck::recheck;
+pub use rules::paired_ratio;
 
 use crate::model::System;
 use crate::result::{

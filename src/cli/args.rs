@@ -233,7 +233,8 @@ pub struct EnvironmentArgs {
     /// Kafka that runs already
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub kafka: Option<String>,
-    /// Redis that runs already; rediss:// for TLS, a password as ${env:NAME}
+    /// Redis that runs already, or a Sentinel of it; rediss:// for TLS, unix:///path, a password as
+    /// ${env:NAME}
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
     /// Brokers that run already, with TLS, login and client settings: see docs/secured-brokers.md

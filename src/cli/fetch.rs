@@ -3,11 +3,11 @@
 
 use super::args::Fetched;
 use super::exit::{Code, Failure};
-use super::run::exe;
+use super::run::{all_there, exe};
 use super::{Outcome, ask, out, say};
 use crate::environment::supply::{self, Found, Supply};
 use crate::model::Software;
-use crate::scenario::Scenario;
+use crate::scenario::ServerKind;
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -35,19 +35,22 @@ pub fn fetch(software: &[Fetched]) -> Outcome {
     Ok(Code::Fine)
 }
 
-/// Sees to it, before anything is started, that what these scenarios' brokers run on is here:
+/// Sees to it, before anything is started, that what these brokers run on is here:
 /// fetches it if that is allowed, or on a yes, or else ends with how to get it.
-pub fn provide<'a>(
-    scenarios: impl IntoIterator<Item = &'a Scenario>,
+pub fn provide(
+    needed: BTreeSet<(Software, Option<ServerKind>)>,
     allowed: bool,
 ) -> Result<(), Failure> {
-    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
-    // What a service runs is nobody's to fetch; that it needs `--targets` is said when it starts.
-    let started = labels.filter(|(_, config)| config.system.service().is_none());
-    let needed: BTreeSet<_> =
-        started.map(|(_, config)| (config.system.software(), config.server)).collect();
+    let mut missing = Vec::new();
     for (software, server) in needed {
-        match supply::look(software, server, ANSWER)? {
+        let found = match supply::look(software, server, ANSWER) {
+            Ok(found) => found,
+            Err(error) => {
+                missing.push(error.into());
+                continue;
+            }
+        };
+        match found {
             Supply::Here(found) if allowed && is_stopgap(&found) => {
                 if let Err(failure) = get(software, "a current Redis") {
                     say(&format!("{}\n{} is taken, which is here", failure.message, found.name));
@@ -57,10 +60,10 @@ pub fn provide<'a>(
             Supply::Absent(offer) if allowed || agreed(&offer) => {
                 get(software, offer)?;
             }
-            Supply::Absent(offer) => return Err(offer.declined().into()),
+            Supply::Absent(offer) => missing.push(offer.declined().into()),
         }
     }
-    Ok(())
+    all_there(missing)
 }
 
 /// Good enough where nothing else may be had: nobody chose it, and it is not the current one.

@@ -15,7 +15,8 @@ use crate::report;
 use crate::result::{Manifest, Status, Summary, summarize};
 use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
 use crate::study::{self, Study};
-use std::collections::BTreeMap;
+use itertools::Itertools;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -190,10 +191,24 @@ pub fn environment<'a>(
         (None, _) => (native()?, asked()),
     };
     say(&format!("environment: {} ({because})", environment.name()));
+    let labels = || scenarios.iter().flat_map(|scenario| &scenario.systems);
+    let systems: BTreeSet<_> = labels().map(|(_, config)| config.system).collect();
+    let lacks = systems.into_iter().filter_map(|system| environment.lacks(system));
+    all_there(lacks.map(Failure::from).collect())?;
     if environment.name() == "native" {
-        provide(scenarios, fetch)?;
+        let needed = labels().map(|(_, config)| (config.system.software(), config.server));
+        provide(needed.collect(), fetch)?;
     }
     Ok(Chosen { environment: Box::new(BrokerCache::over(environment)), because, spending })
+}
+
+/// What is missing is told before anything is started, all of it at once.
+pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
+    let told = missing.iter().map(|failure| failure.message.as_str()).unique();
+    match missing.first() {
+        Some(first) => Err(Failure::new(first.code, told.collect::<Vec<_>>().join("\n"))),
+        None => Ok(()),
+    }
 }
 
 /// Brokers that run already, where the flags name them.

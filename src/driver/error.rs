@@ -25,3 +25,17 @@ pub enum DriverError {
     #[error("{system} cannot {action}: {because}")]
     Cannot { system: System, action: String, because: String },
 }
+
+impl DriverError {
+    /// Why a client gave out, in words that are the same each time: without the system and the
+    /// address, which are known.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Disconnected { cause, .. } => cause.clone(),
+            Self::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
+            Self::TimedOut { action, .. } => format!("{action} got no answer"),
+            Self::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
+            other => other.to_string(),
+        }
+    }
+}

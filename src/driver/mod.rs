@@ -32,9 +32,11 @@ pub use large::{LargeClient, LargeMessages, LargeRefusal, PayloadComparison, Tim
 #[cfg(any(test, fuzzing))]
 pub use redis::fuzz::any as fuzz;
 pub use redis::{
-    Member, redis_cluster_formed, redis_cluster_stands, redis_linked, redis_pings, sentinel_content,
+    Member, redis_cluster_formed, redis_cluster_stands, redis_linked, redis_pings,
+    sentinel_content, watched,
 };
 pub use target::{Routes, Target};
+pub use timeouts::Backoff;
 pub use traits::{
     Audit, Completion, Driver, Incoming, Outcome, Outgoing, Publisher, Submitted, Subscriber,
 };

@@ -32,8 +32,10 @@ pub fn run_prefix(cell: &str) -> Option<String> {
 /// Empty for one node of our own without a fault proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
-    /// `host:port` of each Sentinel; they know the primary by the name [`Routes::PRIMARY`].
+    /// `host:port` of each Sentinel.
     pub sentinels: Vec<String>,
+    /// What they call the set of nodes that they watch; [`Routes::PRIMARY`] where nobody says.
+    pub primary: Option<String>,
     /// From the address that a Sentinel tells to the one that clients are to connect to, where the
     /// two differ: nodes reach each other past the clients' fault proxy.
     pub advertised: BTreeMap<String, String>,
@@ -46,6 +48,10 @@ pub struct Routes {
 impl Routes {
     /// What the Sentinels that we start call the set of nodes that they watch.
     pub const PRIMARY: &str = "brokerbench";
+
+    pub fn primary(&self) -> &str {
+        self.primary.as_deref().unwrap_or(Self::PRIMARY)
+    }
 
     /// Where clients are to connect, when a Sentinel advertised this address.
     pub fn client(&self, advertised: &str) -> String {

@@ -158,6 +158,15 @@ pub trait Driver: Send + Sync {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError>;
+    /// Connects a consumer whose place somebody had who was cut off or refused: it begins with what
+    /// that one left unacknowledged.
+    fn rejoin(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
+        self.subscriber(subscription, consumer)
+    }
     /// Reads back what the broker still holds, without taking it away.
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError>;
     /// A way for messages of any size, on the cell's own topic, stream, list or channel.
@@ -172,6 +181,11 @@ pub trait Driver: Send + Sync {
     fn acknowledges(&self) -> bool;
     /// Versions and effective settings, read back from broker and client.
     fn describe(&self) -> Result<Description, DriverError>;
+    /// What the broker counts, since it began, of what it does to clients and messages by itself,
+    /// by what that is; empty where it does not tell.
+    fn toll(&self) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
     /// Deletes what `prepare` made. Bounded by a few seconds.
     fn clean_up(&self) -> Result<(), DriverError>;
 

@@ -15,13 +15,13 @@ const WITHIN_NS: u64 = 120 * SECOND_NS;
 /// From one try to the next.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Reads back what the broker holds. After faults a first try may come too early:
+/// Reads back what the broker holds. After outages a first try may come too early:
 /// then it begins anew.
 pub fn read_back(of: Context<'_>, telemetry: &mut Telemetry) -> Option<AuditBook> {
     telemetry.event("phase", "audit");
     let Context { cell, clock, .. } = of;
     let deadline = clock.now_ns() + WITHIN_NS;
-    let patient = !cell.faults.is_empty();
+    let patient = cell.watches_recovery();
     let (mut kind, mut seen) = attempt(of, deadline);
     while kind.is_err() && patient && clock.now_ns() < deadline && !of.interrupted.load(Relaxed) {
         thread::sleep(AGAIN);

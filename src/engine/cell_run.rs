@@ -6,23 +6,25 @@
 
 use super::audit::read_back;
 use super::collect::Telemetry;
+use super::comeback::Reasons;
 use super::consume::ConsumerReport;
 use super::control::{Context, Control, OnDrop, next_second};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultTimeline};
+use super::notes::ProducerReport;
 use super::output::output;
-use super::publish::ProducerReport;
+use super::progress::{Observer, Phase, Progress};
 use super::spawn::{start_consumers, start_producers};
 use crate::clock::Clock;
 use crate::driver::{Driver, DriverError};
+use crate::environment::NodeOutage;
 use crate::inject::Shared;
-use crate::model::Latency;
+use crate::model::{FaultTarget, Latency};
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
-use crate::result::CellOutput;
+use crate::result::{CellOutput, Fault};
 use crate::scenario::{Cell, Model};
 use crate::stats::{SEEN_AFTER, level, settled};
-use crate::units::Rate;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
@@ -38,61 +40,6 @@ pub enum CellRunError {
     Payload(#[from] BodyError),
     #[error("a worker thread ended unexpectedly")]
     Thread,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    WarmUp,
-    Measure,
-    Drain,
-}
-
-impl Phase {
-    /// Of a time from `from_ns` up to, without it, `to_ns`: it is measured as soon as a part of it
-    /// lies in the window.
-    pub fn of(window: Option<(u64, u64)>, from_ns: u64, to_ns: u64) -> Self {
-        match window {
-            Some((start, end)) if to_ns > start && from_ns < end => Self::Measure,
-            Some((start, _)) if to_ns > start => Self::Drain,
-            _ => Self::WarmUp,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::WarmUp => "warm-up",
-            Self::Measure => "measure",
-            Self::Drain => "drain",
-        }
-    }
-}
-
-/// A look at a running cell, for display only.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub phase: Phase,
-    /// Since the start of the load, ns; 0 of an experiment that tells how often it has tried.
-    pub elapsed_ns: u64,
-    /// How far the measured window is and how long it lasts, ns; `None` outside it, and where it
-    /// has no end of its own.
-    pub window_ns: Option<(u64, u64)>,
-    /// What is offered; `None` where it is as much as goes.
-    pub rate: Option<Rate>,
-    pub sent: u64,
-    pub answered: u64,
-    /// By the slowest subscription; `None` where there is none.
-    pub consumed: Option<u64>,
-    /// Publish latency (closed model: service time) of the last whole second, ns.
-    pub p50_ns: Option<u64>,
-    pub p99_ns: Option<u64>,
-}
-
-pub trait Observer {
-    fn progress(&mut self, progress: &Progress);
-
-    /// Something that a user who watches wants to know at once: a fault took effect, or was taken
-    /// back.
-    fn happened(&mut self, _text: &str) {}
 }
 
 /// One run of a cell: everything that it needs besides its driver.
@@ -121,6 +68,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
 const LISTEN_ON: Duration = Duration::from_millis(100);
+/// Where nobody publishes: after so long without a message there is none left.
+const DRAINED_NS: u64 = 5 * SECOND_NS;
 /// Where some messages were never answered: for how long nothing must have arrived.
 const QUIET_NS: u64 = SECOND_NS / 2;
 
@@ -136,6 +85,10 @@ impl<'a> CellRun<'a, '_> {
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, CellRunError> {
         driver.prepare()?;
         let description = driver.describe()?;
+        let toll = driver.toll();
+        if let Some(Ok(mut broker)) = self.broker.map(|shared| shared.lock()) {
+            broker.outlive(self.cell.load.deadline);
+        }
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
         let control = &Control::new(load.subscriptions);
@@ -146,7 +99,7 @@ impl<'a> CellRun<'a, '_> {
         let mut telemetry = Telemetry::new(harvests, clock);
         telemetry.health.begin(&self.broker_pids().unwrap_or_default());
         telemetry.event("phase", "connect");
-        let reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
+        let mut reports = thread::scope(|scope| -> Result<Reports, CellRunError> {
             // Whatever goes wrong must release the consumers, or the scope would wait for ever.
             let release = OnDrop(|| control.stop_consuming());
             let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
@@ -172,12 +125,33 @@ impl<'a> CellRun<'a, '_> {
             let collected_ns = clock.now_ns();
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log })
+            let toll = meanwhile(&toll, driver.toll());
+            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll })
         })?;
         telemetry.absorb();
-        let audited = load.audit && !interrupted.load(Relaxed) && reports.error.is_none();
+        reports.log.faults.extend(self.outages());
+        // Where nobody publishes there is nothing to be held against what is kept.
+        let asked = load.audit && load.producers > 0;
+        let audited = asked && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
         Ok(output(of, description, reports, audit, telemetry))
+    }
+
+    /// What somebody else did to the broker meanwhile, where that was to be outlived: told as the
+    /// faults are that we inject.
+    fn outages(&self) -> Vec<Fault> {
+        let shared = self.broker.filter(|_| self.cell.load.deadline.is_some());
+        let Some(Ok(broker)) = shared.map(|shared| shared.lock()) else { return Vec::new() };
+        let fault = |seen: NodeOutage| Fault {
+            kind: Fault::OUTAGE.to_owned(),
+            target: FaultTarget::Node.name().to_owned(),
+            node: seen.node,
+            took_effect_at_ns: Some(self.clock.at(seen.from)),
+            healed_at_ns: seen.to.map(|at| self.clock.at(at)),
+            text: "not injected: seen from here, counted from when it last answered".to_owned(),
+            ..Fault::default()
+        };
+        broker.outages().into_iter().map(fault).collect()
     }
 
     /// `None` while somebody does something to the broker: whoever injects may have it for seconds,
@@ -225,13 +199,18 @@ impl<'a> CellRun<'a, '_> {
         news: &Receiver<String>,
         telemetry: &mut Telemetry,
     ) -> Option<String> {
-        if self.cell.load.messages.is_some() {
+        let load = &self.cell.load;
+        if load.messages.is_some() {
             control.open_window(start_ns, u64::MAX);
+        } else if load.producers == 0 {
+            // What is there already is read from the first moment on.
+            control.open_window(start_ns, start_ns + load.duration.nanos());
         }
         telemetry.event("phase", "warm-up");
         let mut looks = 0;
         let mut error = None;
-        while !producers.iter().all(ScopedJoinHandle::is_finished) {
+        let mut read = (0, start_ns);
+        while !self.is_over(control, producers, &mut read) {
             thread::sleep(LOOK);
             let now = self.clock.now_ns();
             telemetry.absorb();
@@ -263,6 +242,26 @@ impl<'a> CellRun<'a, '_> {
         }
         self.sample(telemetry);
         error
+    }
+
+    /// Whether all was sent; where nobody sends, whether all was read that is there (`read`: how
+    /// much it was, and since when), or the time is up.
+    fn is_over(
+        &self,
+        control: &Control,
+        producers: &[ScopedJoinHandle<'_, ProducerReport>],
+        read: &mut (u64, u64),
+    ) -> bool {
+        if !producers.is_empty() {
+            return producers.iter().all(ScopedJoinHandle::is_finished);
+        }
+        let now = self.clock.now_ns();
+        let consumed: u64 = control.consumed.iter().map(|count| count.load(Relaxed)).sum();
+        if consumed != read.0 {
+            *read = (consumed, now);
+        }
+        let drained = now.saturating_sub(read.1) >= DRAINED_NS;
+        control.abandoned() || drained || now >= control.stop_sending_at()
     }
 
     fn open_window_when_steady(
@@ -363,6 +362,15 @@ pub fn settling_timer(cell: &Cell) -> Latency {
     if cell.load.model == Model::Open { Latency::Publish } else { Latency::Service }
 }
 
+/// What was counted between two looks.
+fn meanwhile(before: &Reasons, after: Reasons) -> Reasons {
+    let since = |(what, count): (String, u64)| {
+        let before = before.get(&what).copied().unwrap_or(0);
+        Some((what, count.checked_sub(before).filter(|count| *count > 0)?))
+    };
+    after.into_iter().filter_map(since).collect()
+}
+
 pub struct Reports {
     pub start_ns: u64,
     /// Until when consumers were waited for.
@@ -371,6 +379,8 @@ pub struct Reports {
     pub produced: Vec<ProducerReport>,
     pub consumed: Vec<ConsumerReport>,
     pub log: FaultLog,
+    /// What the broker did to clients and messages by itself.
+    pub toll: Reasons,
 }
 
 fn join_all<'scope, T>(

@@ -4,6 +4,7 @@
 //! only after it: with the next call. A message counts as consumed when its work is over; its
 //! latency ends when it was received.
 
+use super::comeback::{Comeback, add};
 use super::control::{Context, Control};
 use super::deliveries::Deliveries;
 use super::probe::RECOVERY_PROBE;
@@ -16,19 +17,17 @@ use crate::model::Latency;
 use crate::payload::{Envelope, FULL, Reading, read};
 use crate::record::{Consumed, LatencyRecorder, Silences};
 use crate::scenario::Model;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Default)]
 pub struct ConsumerReport {
     pub seen: Consumed,
     pub totals: Totals,
-    pub retries: BTreeMap<String, u64>,
-    /// When each partition brought nothing new; empty unless recovery from faults is to be judged.
+    pub comeback: Comeback,
+    /// When each partition brought nothing new; empty unless recovery from outages is to be judged.
     pub gaps: Vec<Silences>,
     /// CPU time of the thread.
     pub cpu: ThreadCpu,
-    pub error: Option<DriverError>,
 }
 
 /// How long one call may wait for a message: the signal to stop is seen within this.
@@ -67,8 +66,9 @@ impl Work {
 /// `None` when it is told to stop before.
 fn die_and_come_back(
     of: Context<'_>,
-    (subscription, consumer): (u16, u16),
+    who: (u16, u16),
     subscriber: Box<dyn Subscriber>,
+    comeback: &mut Comeback,
 ) -> Option<Box<dyn Subscriber>> {
     let Context { clock, control, .. } = of;
     // From here on it takes nothing; how long its library needs to end is no part of what it does
@@ -76,14 +76,21 @@ fn die_and_come_back(
     let lost_ns = clock.now_ns();
     subscriber.abandon();
     control.consumers.note_lost(lost_ns);
-    while !control.consuming_stopped() {
-        if let Ok(subscriber) = of.driver.subscriber(subscription, consumer) {
-            control.consumers.note_back(clock.now_ns());
-            return Some(subscriber);
-        }
-        std::thread::sleep(std::time::Duration::from_nanos(WAIT_NS));
+    let back = come_back(of, who, comeback);
+    if back.is_some() {
+        control.consumers.note_back(clock.now_ns());
     }
-    None
+    back
+}
+
+/// Another in the place of a consumer that is gone.
+fn come_back(
+    of: Context<'_>,
+    (subscription, consumer): (u16, u16),
+    comeback: &mut Comeback,
+) -> Option<Box<dyn Subscriber>> {
+    let connect = || of.driver.rejoin(subscription, consumer);
+    comeback.connect(connect, || of.control.consuming_stopped())
 }
 
 /// The envelope of a message of the load; what else comes is counted.
@@ -117,6 +124,8 @@ struct Consumer<'a> {
     /// Latencies count from the planned time. In the closed model there is no plan to count from,
     /// and messages that are too small for a full envelope do not say it.
     timed: bool,
+    /// Nobody of ours publishes: whatever comes is what is to be read.
+    anything: bool,
     work: Work,
     /// First deliveries of this batch that are not in `progress` yet.
     first: u64,
@@ -129,12 +138,12 @@ pub fn consume(
     of: Context<'_>,
     deliveries: &Deliveries,
     who: (u16, u16),
-    mut subscriber: Box<dyn Subscriber>,
+    subscriber: Box<dyn Subscriber>,
     recorder: LatencyRecorder,
 ) -> ConsumerReport {
     let Context { cell, run, clock, control, .. } = of;
     let (subscription, message_bytes) = (who.0, cell.message.size.0 as usize);
-    let watched_partitions = if cell.faults.is_empty() { 0 } else { cell.config.partitions() };
+    let watched_partitions = if cell.watches_recovery() { cell.config.partitions() } else { 0 };
     let mut report = ConsumerReport::default();
     report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
     let mut consumer = Consumer {
@@ -146,6 +155,7 @@ pub fn consume(
         deliveries,
         progress: control.consumed.get(usize::from(subscription)),
         timed: cell.load.model == Model::Open && message_bytes >= FULL,
+        anything: cell.load.producers == 0,
         work: Work { each_ns: cell.load.work.nanos(), done_ns: None },
         first: 0,
         recorder,
@@ -154,24 +164,28 @@ pub fn consume(
     if consumer.work.each_ns > 0 {
         sharpen_timer();
     }
-    while !control.consuming_stopped() {
+    let mut here = Some(subscriber);
+    while !control.consuming_stopped()
+        && let Some(mut subscriber) = here.take()
+    {
+        let comeback = &mut consumer.report.comeback;
         if who == (0, 0) && control.consumers.must_go() {
-            match die_and_come_back(of, who, subscriber) {
-                Some(back) => subscriber = back,
-                None => {
-                    consumer.recorder.harvest();
-                    return consumer.report;
-                }
-            }
-        }
-        if let Err(error) = consumer.batch(subscriber.as_mut()) {
-            consumer.report.error = Some(error);
-            break;
+            here = die_and_come_back(of, who, subscriber, comeback);
+        } else if let Err(error) = consumer.batch(subscriber.as_mut()) {
+            let comeback = &mut consumer.report.comeback;
+            comeback.note(&error);
+            add(&mut comeback.retries, subscriber.retries());
+            drop(subscriber);
+            here = come_back(of, who, comeback);
+        } else {
+            here = Some(subscriber);
         }
     }
-    // Leaving politely matters to the broker, not to the books: an error here changes no count.
-    let _ = subscriber.close();
-    consumer.report.retries = subscriber.retries();
+    if let Some(mut subscriber) = here {
+        // Leaving politely matters to the broker, not to the books: an error changes no count.
+        let _ = subscriber.close();
+        add(&mut consumer.report.comeback.retries, subscriber.retries());
+    }
     consumer.recorder.harvest();
     consumer.report
 }
@@ -181,14 +195,33 @@ impl Consumer<'_> {
         let now = self.clock.now_ns();
         if self.recorder.tick(now) {
             self.report.cpu.note(now);
+            self.report.comeback.settled();
         }
         self.first = 0;
         self.work.done_ns = None;
-        let received = subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message));
+        let received = if self.anything {
+            subscriber.receive(now + WAIT_NS, &mut |message| self.read(&message))
+        } else {
+            subscriber.receive(now + WAIT_NS, &mut |message| self.take(&message))
+        };
         if let Some(progress) = self.progress {
             progress.fetch_add(self.first, Relaxed);
         }
         received
+    }
+
+    /// What others published has no number and no time.
+    #[inline]
+    fn read(&mut self, message: &Incoming<'_>) {
+        let done_ns = self.work.on_one(message.received_ns, &self.clock, self.control);
+        let totals = &mut self.report.totals;
+        self.first += 1;
+        totals.consumed.add(done_ns, 1);
+        totals.last_ns = totals.last_ns.max(done_ns);
+        if self.control.in_window(done_ns) {
+            totals.window_consumed += 1;
+            totals.window_bytes += message.payload.len() as u64;
+        }
     }
 
     #[inline]

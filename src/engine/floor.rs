@@ -36,6 +36,8 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     // What the application does is no part of the path.
     short.load.work = Span::default();
     short.load.messages = None;
+    // A reflector has nothing that is there already.
+    (short.config.topic.name, short.config.stream) = (None, None);
     // Enough for a 99th percentile; below that rate the path costs the same.
     short.load.rate = cell.load.rate.map(|rate| rate.max(ENOUGH));
     let target = Target {

@@ -11,6 +11,7 @@ use itertools::Itertools;
 use std::collections::BTreeMap;
 
 /// What the gates look at. All of the measured window unless said otherwise.
+#[derive(Clone)]
 pub struct Evidence {
     pub open: bool,
     /// Over the whole run.
@@ -34,13 +35,19 @@ pub struct Evidence {
     /// `None` where the warm-up was too short to tell.
     pub settled: Option<bool>,
     pub acknowledges: bool,
+    /// Others publish to the same topic or stream: what is theirs is no harm.
+    pub shared: bool,
     pub unanswered: u64,
     /// Of the window: acknowledged, or received where a reply promises nothing.
     pub arrived: u64,
     /// Reasons of failed and indeterminate messages, over the whole run.
     pub failures: BTreeMap<String, u64>,
-    /// Whether faults were planned: then an outage is what was asked for, and what came of it has
-    /// figures of its own.
+    /// Why clients were cut off or refused while the load went on.
+    pub cut_off: BTreeMap<String, u64>,
+    /// What the broker counted meanwhile of what it does to clients and messages by itself.
+    pub toll: BTreeMap<String, u64>,
+    /// Whether there were faults, or outages that were to be outlived: they were asked for, and
+    /// what came of them has figures of its own.
     pub faults: bool,
 }
 
@@ -62,11 +69,12 @@ const REASONS: usize = 3;
 /// Every gate with its value, the outcome, and why it is not `ok`.
 pub fn judge(evidence: &Evidence) -> (Vec<Gate>, CellOutcome, Vec<String>) {
     let mut gates = harness_gates(evidence);
-    let broker = broker_gates(evidence);
-    let outcome = broker
-        .iter()
-        .find(|(gate, _)| gate.failed())
-        .map_or(CellOutcome::Ok, |(_, outcome)| *outcome);
+    let mut broker = broker_gates(evidence);
+    let failed = broker.iter().find(|(gate, _)| gate.failed()).map(|(_, outcome)| *outcome);
+    let outcome = failed.unwrap_or_default();
+    if let Some(first) = left_alone(evidence, failed) {
+        broker.insert(0, first);
+    }
     let because = broker
         .iter()
         .filter(|(gate, _)| gate.failed())
@@ -126,8 +134,8 @@ fn broker_gates(e: &Evidence) -> Vec<(Gate, CellOutcome)> {
     let broker = |otherwise: CellOutcome, name, held, found, limit: &str| {
         (gate(name, Blame::Broker, held, found, limit), otherwise)
     };
-    let harm =
-        c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + c.foreign + c.phantom;
+    let foreign = if e.shared { 0 } else { c.foreign };
+    let harm = c.lost + c.broker_lost.unwrap_or(0) + c.corrupt + c.reordered + foreign + c.phantom;
     let broker_lost = c.broker_lost.map_or("unknown".into(), |lost| lost.to_string());
     let found = format!(
         "lost {}, broker_lost {broker_lost}, corrupt {}, reordered {}, foreign {}, phantom {}",
@@ -222,6 +230,20 @@ fn arrived(e: &Evidence) -> (Gate, CellOutcome) {
     (gate("carried", Blame::Broker, held, found, "at least one message"), CellOutcome::Stalled)
 }
 
+/// Whether the broker left clients and messages alone. Where it did not and something came of it
+/// (`followed`), that is the first of all reasons, in its own words. A client that was cut off and
+/// came back without harm is told and blamed on nobody; so is what faults that were asked for do.
+fn left_alone(e: &Evidence, followed: Option<CellOutcome>) -> Option<(Gate, CellOutcome)> {
+    let told = [words(&e.cut_off), words(&e.toll)];
+    let found = told.iter().filter(|words| !words.is_empty()).join("; ");
+    if found.is_empty() || e.faults {
+        return None;
+    }
+    let limit = "nobody cut off, refused or held back, nothing evicted";
+    let gate = gate("left-alone", Blame::Broker, followed.is_none(), found, limit);
+    Some((gate, followed.unwrap_or_default()))
+}
+
 /// `OOM command not allowed ×12,345`; the most frequent reasons.
 fn words(failures: &BTreeMap<String, u64>) -> String {
     let mut all: Vec<(&String, &u64)> = failures.iter().collect();
@@ -246,139 +268,4 @@ fn percent(share: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn evidence() -> Evidence {
-        Evidence {
-            open: true,
-            counted: Counted {
-                sent: 100,
-                acked: 100,
-                delivered: 100,
-                broker_lost: Some(0),
-                ..Counted::default()
-            },
-            sent_by_counter: 100,
-            window_planned: 100,
-            acked_in_time: 100,
-            subscriptions: 1,
-            backlog: (0, 0),
-            lag: Some(("p99".into(), 100_000, 1_000_000)),
-            busiest_share: Some(0.1),
-            steal_share: Some(0.0),
-            seconds: vec![Second { count: 10, p50_ns: 500_000, p99_ns: 900_000 }; 4],
-            before: Vec::new(),
-            settled: Some(true),
-            acknowledges: true,
-            unanswered: 0,
-            arrived: 100,
-            failures: BTreeMap::new(),
-            faults: false,
-        }
-    }
-
-    fn failed(evidence: &Evidence) -> (Vec<String>, CellOutcome) {
-        let (gates, outcome, _) = judge(evidence);
-        (gates.into_iter().filter(|gate| gate.failed()).map(|gate| gate.name).collect(), outcome)
-    }
-
-    #[test]
-    fn a_clean_cell_passes_all() {
-        assert_eq!(failed(&evidence()), (vec![], CellOutcome::Ok));
-    }
-
-    #[test]
-    fn steadiness_is_seen_in_the_window_and_before_it_or_cannot_be_told() {
-        let steady = |e: &Evidence| {
-            let gates = judge(e).0;
-            let gate = gates.into_iter().find(|gate| gate.name == "steady").unwrap();
-            (gate.held, gate.found)
-        };
-        assert_eq!(steady(&evidence()).0, Some(true));
-        let short = Evidence { seconds: evidence().seconds[..3].to_vec(), ..evidence() };
-        assert_eq!(steady(&short), (None, "cannot tell: a window of less than 4 s".into()));
-        assert_eq!(judge(&short).1, CellOutcome::Ok);
-        let brief = Evidence { settled: None, ..evidence() };
-        assert_eq!(steady(&brief), (None, "cannot tell: a warm-up of less than 6s".into()));
-        let before = vec![Second { count: 10, p50_ns: 300_000, p99_ns: 900_000 }; 3];
-        let fell = Evidence { before, ..evidence() };
-        let words = "medians of the warm-up's end 300, of the window's halves 500 and 500 µs";
-        assert_eq!(steady(&fell), (Some(false), words.into()));
-        assert_eq!(judge(&fell).1, CellOutcome::Unsteady);
-    }
-
-    #[test]
-    fn an_outage_that_was_asked_for_is_no_overload_and_a_loss_is_a_loss() {
-        let down = Evidence {
-            acked_in_time: 50,
-            backlog: (0, 1 << 20),
-            settled: Some(false),
-            unanswered: 9,
-            faults: true,
-            ..evidence()
-        };
-        assert_eq!(failed(&down), (vec![], CellOutcome::Ok));
-        let counted = Counted { delivered: 99, lost: 1, ..down.counted };
-        assert_eq!(failed(&Evidence { counted, ..down }).1, CellOutcome::Violated);
-    }
-
-    #[test]
-    fn the_harness_is_blamed_for_its_own_faults_only() {
-        let lagging = Evidence { lag: Some(("p99".into(), 3_000_000, 1_000_000)), ..evidence() };
-        assert_eq!(failed(&lagging), (vec!["schedule-lag".to_owned()], CellOutcome::Ok));
-        let lag = |lag, value| Evidence { lag: Some(("p99".into(), lag, value)), ..evidence() };
-        assert!(failed(&lag(99_000, 110_000)).0.is_empty(), "what a wake takes");
-        assert!(failed(&lag(240_000, 1_000_000)).0.is_empty());
-        assert!(!failed(&lag(260_000, 1_000_000)).0.is_empty(), "a quarter of the value");
-        for open in [true, false] {
-            let busy = Evidence { open, busiest_share: Some(0.96), ..evidence() };
-            assert_eq!(failed(&busy), (vec!["generator-cpu".to_owned()], CellOutcome::Ok));
-        }
-        let unbalanced = Evidence { sent_by_counter: 101, ..evidence() };
-        assert_eq!(failed(&unbalanced), (vec!["books-balance".to_owned()], CellOutcome::Ok));
-    }
-
-    #[test]
-    fn what_was_refused_says_why_before_what_followed() {
-        let counted = Counted { acked: 60, failed: 40, delivered: 60, ..evidence().counted };
-        let failures = BTreeMap::from([("OOM command not allowed".into(), 40)]);
-        let refused = Evidence { counted, acked_in_time: 60, failures, ..evidence() };
-        let (_, outcome, because) = judge(&refused);
-        assert_eq!(outcome, CellOutcome::Overloaded);
-        assert_eq!(because[0], "refused: OOM command not allowed ×40 (limit 1 % of what was sent)");
-        assert!(because[1].starts_with("rate-reached"), "{because:?}");
-        let closed = Evidence { open: false, ..refused };
-        assert_eq!(judge(&closed).1, CellOutcome::Overloaded, "as fast as it is refused");
-        assert_eq!(judge(&Evidence { faults: true, ..closed }).1, CellOutcome::Ok);
-    }
-
-    #[test]
-    fn a_cell_through_which_nothing_came_is_never_green() {
-        let counted = Counted { acked: 0, failed: 100, delivered: 0, ..evidence().counted };
-        let failures = BTreeMap::from([("OOM".into(), 100)]);
-        let none = Evidence { counted, arrived: 0, failures, faults: true, ..evidence() };
-        let (_, outcome, because) = judge(&none);
-        assert_eq!(outcome, CellOutcome::Stalled);
-        assert!(because[0].contains("nothing was acknowledged: OOM ×100"), "{because:?}");
-        let silent = Evidence { acknowledges: false, open: false, ..none };
-        assert!(judge(&silent).2[0].contains("nothing was received"));
-        let nobody = Evidence { subscriptions: 0, ..silent };
-        assert_eq!(judge(&nobody).1, CellOutcome::Ok, "nobody could tell");
-        let nothing_due =
-            Evidence { subscriptions: 1, open: true, window_planned: 0, faults: true, ..nobody };
-        assert_eq!(judge(&nothing_due).1, CellOutcome::Ok);
-    }
-
-    #[test]
-    fn the_brokers_faults_are_results() {
-        let slow = Evidence { acked_in_time: 90, ..evidence() };
-        assert_eq!(failed(&slow), (vec!["rate-reached".to_owned()], CellOutcome::Overloaded));
-        let counted = Counted { delivered: 99, lost: 1, ..evidence().counted };
-        let (names, outcome) = failed(&Evidence { counted, ..evidence() });
-        assert_eq!(
-            (names, outcome),
-            (vec!["nothing-lost-or-disordered".to_owned()], CellOutcome::Violated)
-        );
-    }
-}
+mod tests;

@@ -4,16 +4,16 @@
 use super::cell_run::{Reports, settling_timer};
 use super::censored::Deadlines;
 use super::collect::Telemetry;
+use super::comeback::{Comeback, Reasons, add};
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
 use super::floor::floor_of;
 use super::gates::{Evidence, judge};
 use super::health::Spent;
-use super::publish::ProducerReport;
+use super::notes::ProducerReport;
 use super::recovery::{FaultObservations, snapshots};
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
-use crate::driver::DriverError;
 use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
 use crate::result::{
@@ -49,16 +49,18 @@ pub fn output(
         collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
     let rate_per_s = load.rate.map(|rate| rate.per_s());
     snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
+    collected.struck = !faults.is_empty();
     let Collected { books, totals, own_lag, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
-    let windows = totals.rows(
-        &telemetry,
-        start_ns,
-        window,
-        cell.message.size.0,
-        u64::from(load.subscriptions),
-    );
+    // What others published has the size that it has.
+    let foreign = load.producers == 0;
+    let bytes = match foreign {
+        true => totals.window_bytes / totals.window_consumed.max(1),
+        false => cell.message.size.0,
+    };
+    let windows =
+        totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
     let evidence =
         evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
@@ -79,11 +81,19 @@ pub fn output(
         outcome,
         outcome_because,
         survives: driver.survives(),
-        counts: counts(&counted),
+        counts: match foreign {
+            true => Counts { delivered: Some(totals.consumed.total()), ..Counts::default() },
+            false => counts(&counted),
+        },
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(cell, spent.as_ref(), totals.window_sent, &pace),
+        resources: resources(
+            cell,
+            spent.as_ref(),
+            if foreign { totals.window_consumed } else { totals.window_sent },
+            &pace,
+        ),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -92,6 +102,7 @@ pub fn output(
         censored: collected.censored.clone(),
         window_acked: totals.window_acked,
         window_consumed: totals.window_consumed,
+        window_bytes: foreign.then_some(totals.window_bytes),
         window_sent: totals.window_sent,
         window_planned: evidence.open.then_some(totals.window_planned),
         held_by_consumers,
@@ -118,8 +129,14 @@ struct Collected {
     /// Of each producer's and each consumer's thread.
     cpu: Vec<PerSecond>,
     seen: FaultObservations,
-    failures: BTreeMap<String, u64>,
-    retries: BTreeMap<String, u64>,
+    failures: Reasons,
+    retries: Reasons,
+    /// Why clients were cut off or refused, by whose they were.
+    cut_off: Reasons,
+    /// What the broker counted meanwhile of what it does by itself.
+    toll: Reasons,
+    /// Whether there were faults or outages.
+    struck: bool,
     deadlines: Deadlines,
     censored: BTreeMap<Latency, Censored>,
     error: Option<String>,
@@ -143,6 +160,7 @@ impl Collected {
                 ..Books::default()
             },
             error: reports.error,
+            toll: reports.toll,
             deadlines: Deadlines::of_consumers(reports.collected_ns),
             ..Self::default()
         };
@@ -160,11 +178,8 @@ impl Collected {
             let _ = self.own_lag.add(&*report.own_lag);
             self.cpu.push(report.cpu.by_second);
             self.deadlines.producer(report.waited);
-            for (reason, count) in report.failures {
-                *self.failures.entry(reason).or_default() += count;
-            }
-            self.again("publish", report.retries);
-            self.note(report.error);
+            add(&mut self.failures, report.failures);
+            self.again(("producer", "publish"), report.comeback);
             let lanes = report.lanes.into_iter().zip(0..);
             self.books.produced.extend(lanes.map(|(lane, number)| ((producer, number), lane)));
         }
@@ -178,18 +193,21 @@ impl Collected {
                 self.seen.add_consumer(subscription, report.gaps);
                 self.cpu.push(report.cpu.by_second);
                 self.totals.add(&report.totals);
-                self.again("consume", report.retries);
-                self.note(report.error);
+                self.again(("consumer", "consume"), report.comeback);
                 all.merge(report.seen);
             }
             self.books.consumed.push(all);
         }
     }
 
-    fn again(&mut self, who: &str, reasons: BTreeMap<String, u64>) {
-        for (reason, count) in reasons {
-            *self.retries.entry(format!("{who}: {reason}")).or_default() += count;
-        }
+    /// Whoever was cut off went on, and so did what it does.
+    fn again(&mut self, (who, what): (&str, &str), comeback: Comeback) {
+        let of = |name: &str, reasons: &Reasons| -> Reasons {
+            reasons.iter().map(|(reason, count)| (format!("{name}: {reason}"), *count)).collect()
+        };
+        add(&mut self.cut_off, of(who, &comeback.cut_off));
+        add(&mut self.retries, of(what, &comeback.cut_off));
+        add(&mut self.retries, of(what, &comeback.retries));
     }
 
     /// The faults with what each of them cost.
@@ -206,11 +224,6 @@ impl Collected {
         faults
     }
 
-    /// The first error is the one that counts.
-    fn note(&mut self, error: Option<DriverError>) {
-        self.error = self.error.take().or_else(|| error.map(|error| error.to_string()));
-    }
-
     /// Share of the seconds `first..last` that the busiest thread of the load ran.
     fn busiest(&self, first: u64, last: u64) -> f64 {
         let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
@@ -222,13 +235,12 @@ fn within(tally: &PerSecond, first: u64, last: u64) -> u64 {
     (first..last).map(|second| tally.get(second as usize)).sum()
 }
 
-/// A counted run has no end set beforehand: its window is from the first message to the last
-/// delivery.
+/// A counted run, or one that only reads, may end before its time: its window is from the first
+/// message to the last delivery.
 fn measured_window(load: &Load, control: &Control, last_ns: u64, now_ns: u64) -> Window {
-    control.window().map(|(start, end)| match load.messages {
-        Some(_) => (start, last_ns.max(start + 1)),
-        None => (start, end.min(now_ns)),
-    })
+    let counted = load.messages.is_some() || load.producers == 0;
+    let over = |start: u64| if counted { last_ns.max(start + 1) } else { now_ns };
+    control.window().map(|(start, end)| (start, end.min(over(start))))
 }
 
 /// When the last message was due.
@@ -270,7 +282,7 @@ fn evidence(
             value.map_or_else(|| recorded.value_at_quantile(share), |value| value.least() as u64);
         (quantile.to_string(), own_lag.value_at_quantile(share), value)
     });
-    let arrived = match books.acknowledges {
+    let arrived = match books.acknowledges && cell.load.producers > 0 {
         true => totals.window_acked.max(telemetry.measured(Latency::Service).len()),
         false => totals.window_consumed.max(telemetry.measured(Latency::EndToEnd).len()),
     };
@@ -297,11 +309,14 @@ fn evidence(
             _ => Vec::new(),
         },
         settled: telemetry.settled.filter(|_| window.is_some()),
-        acknowledges: books.acknowledges,
+        acknowledges: books.acknowledges && cell.load.producers > 0,
+        shared: cell.config.existing().is_some(),
         unanswered: totals.unanswered,
         arrived,
         failures: collected.failures.clone(),
-        faults: !cell.faults.is_empty(),
+        cut_off: collected.cut_off.clone(),
+        toll: collected.toll.clone(),
+        faults: collected.struck,
     }
 }
 

@@ -6,35 +6,14 @@
 //! goes out whenever a slot is free. One thread owns all of it, so there is no lock and no queue
 //! between a stamp and its histogram.
 
-use super::control::{Context, Control};
-use super::sender::{Pending, SendBook, Sender, TICK_NS, sharpen_timer};
-use super::thread_cpu::ThreadCpu;
-use super::totals::Totals;
-use crate::driver::{Completion, DriverError, Outcome};
-use crate::model::Latency;
-use crate::record::{AckTrace, LatencyRecorder, PerTenth, Produced, SECOND_NS, Timings};
+use super::comeback::add;
+use super::control::Context;
+use super::notes::{Notes, ProducerReport};
+use super::sender::{Sender, TICK_NS, sharpen_timer};
+use crate::driver::DriverError;
+use crate::record::LatencyRecorder;
 use crate::scenario::{Arrivals, Cell, Model};
 use crate::schedule::Schedule;
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
-
-#[derive(Default)]
-pub struct ProducerReport {
-    pub lanes: Vec<Produced>,
-    pub totals: Totals,
-    /// sent − planned of those messages that no back-pressure delayed: the generator's own
-    /// lateness, in the window.
-    pub own_lag: Timings,
-    pub failures: BTreeMap<String, u64>,
-    pub retries: BTreeMap<String, u64>,
-    pub cpu: ThreadCpu,
-    /// By lane, and over all of them; empty unless recovery from faults is to be judged.
-    pub traces: Vec<AckTrace>,
-    pub tenths: PerTenth,
-    /// When it sent its last message, and until when it waited for answers.
-    pub waited: Option<(u64, u64)>,
-    pub error: Option<DriverError>,
-}
 
 /// Messages in a row to the same partition in the closed model: what batching clients do.
 const CLOSED_RUN: u64 = 1000;
@@ -50,6 +29,7 @@ const NEARLY: u64 = 10;
 
 struct Producer<'a> {
     of: Context<'a>,
+    number: u16,
     sender: Sender<false>,
     notes: Notes<'a>,
     start_ns: u64,
@@ -59,19 +39,10 @@ struct Producer<'a> {
     backlog: u64,
     /// For the self-check only: the pacer sleeps once, (at, for how long), ns.
     disturb: Option<(u64, u64)>,
+    /// Messages that were sent; of a plan also those that it still owed at the end.
     total_sent: u64,
-}
-
-/// What is booked of the messages of one producer.
-struct Notes<'a> {
-    control: &'a Control,
-    recorder: LatencyRecorder,
-    report: ProducerReport,
-    /// Acknowledged since the last look; likewise refused, or given up without an answer.
-    answered: u64,
-    failed: u64,
-    /// Messages planned up to here were held up by back-pressure.
-    blocked_until_ns: u64,
+    /// How much was sent when a client last gave out, and since when no more was, ns.
+    stuck: (u64, u64),
 }
 
 /// Most messages that may be published and not yet consumed in the closed model.
@@ -120,6 +91,7 @@ pub fn produce(
     };
     let mut producer = Producer {
         of,
+        number: producer,
         sender,
         notes: Notes::new(of, schedule.is_some(), start_ns, recorder),
         start_ns,
@@ -127,44 +99,56 @@ pub fn produce(
         backlog: backlog(cell),
         disturb,
         total_sent: 0,
+        stuck: (u64::MAX, 0),
     };
-    let loaded = match schedule {
-        Some(schedule) => producer.pace_open_loop(schedule),
-        None => producer.pace_closed_loop(),
-    };
-    producer.finish(loaded)
+    producer.offer(schedule);
+    producer.finish()
 }
 
 impl Producer<'_> {
-    /// Open model: the schedule decides.
-    fn pace_open_loop(&mut self, mut schedule: Schedule) -> Result<(), DriverError> {
+    /// Sends all that is to be sent, through as many clients as that takes.
+    fn offer(&mut self, mut schedule: Option<Schedule>) {
+        loop {
+            let offered = match &mut schedule {
+                Some(schedule) => self.pace_open_loop(schedule),
+                None => self.pace_closed_loop(),
+            };
+            match offered {
+                Err(error) if self.replace_client(&error) => {}
+                _ => break,
+            }
+        }
+        if let Some(schedule) = schedule {
+            self.owe_the_rest(schedule);
+            self.notes.report.totals.planned = Some(self.total_sent);
+        }
+    }
+
+    /// Open model: the schedule decides. After an error it goes on where it was.
+    fn pace_open_loop(&mut self, schedule: &mut Schedule) -> Result<(), DriverError> {
         let Context { cell, clock, control, .. } = self.of;
         let batch = cell.load.batch;
         let mut due = self.start_ns + schedule.due_ns();
-        let mut planned = 0;
-        let mut given_up = false;
         loop {
             let stop_at = control.stop_sending_at();
             let mut now = clock.now_ns();
             self.notes.tick(now);
             let mut burst = 0;
-            while due <= now && due < stop_at && !self.complete(planned) && burst < batch {
+            while due <= now && due < stop_at && !self.complete() && burst < batch {
                 if !self.sender.send(due, &mut self.notes)? {
                     self.notes.blocked_until_ns = clock.now_ns();
                     break;
                 }
-                planned += 1;
+                self.total_sent += 1;
                 schedule.advance();
                 due = self.start_ns + schedule.due_ns();
                 burst += 1;
                 now = clock.now_ns();
             }
-            control.sent.fetch_add(u64::from(burst), Relaxed);
+            self.notes.tell();
             self.sender.publisher.flush()?;
-            given_up |=
-                control.abandoned() || now > stop_at.saturating_add(cell.load.drain.nanos());
-            if given_up || due >= stop_at || self.complete(planned) {
-                break;
+            if self.given_up(now) || due >= stop_at || self.complete() {
+                return Ok(());
             }
             // Everything due has gone out, or back-pressure holds it: wait for the next due time or
             // for answers.
@@ -172,19 +156,62 @@ impl Producer<'_> {
             let until = if blocked { now + TICK_NS } else { due.min(now + TICK_NS).min(stop_at) };
             self.collect(until)?;
         }
-        // What the schedule still owed is planned too, sent or not.
-        if given_up && !control.abandoned() {
-            let stop_at = control.stop_sending_at();
-            while due < stop_at && !self.complete(planned) {
-                self.notes.report.totals.offered.add(due, 1);
-                self.notes.report.totals.window_planned += u64::from(control.in_window(due));
-                planned += 1;
-                schedule.advance();
-                due = self.start_ns + schedule.due_ns();
-            }
+    }
+
+    /// Whether nothing more is to be sent, however much is owed.
+    fn given_up(&self, now_ns: u64) -> bool {
+        let Context { cell, control, .. } = self.of;
+        let patience_ns = cell.load.drain.nanos();
+        control.abandoned() || now_ns > control.stop_sending_at().saturating_add(patience_ns)
+    }
+
+    /// A counted load has no end but its last message: it does not wait for ever to send it.
+    fn is_stuck(&self, now_ns: u64) -> bool {
+        self.messages.is_some() && now_ns > self.stuck.1 + self.of.cell.load.drain.nanos()
+    }
+
+    /// What the schedule still owed is planned too, sent or not.
+    fn owe_the_rest(&mut self, mut schedule: Schedule) {
+        let control = self.of.control;
+        if control.abandoned() {
+            return;
         }
-        self.notes.report.totals.planned = Some(planned);
-        Ok(())
+        let stop_at = control.stop_sending_at();
+        let mut due = self.start_ns + schedule.due_ns();
+        while due < stop_at && !self.complete() {
+            self.notes.report.totals.offered.add(due, 1);
+            self.notes.report.totals.window_planned += u64::from(control.in_window(due));
+            self.total_sent += 1;
+            schedule.advance();
+            due = self.start_ns + schedule.due_ns();
+        }
+    }
+
+    /// Another client takes the place of one that was cut off or refused. False where none is
+    /// needed any more.
+    fn replace_client(&mut self, error: &DriverError) -> bool {
+        let Context { driver, clock, .. } = self.of;
+        self.notes.cut_off(error, &mut self.sender, clock.now_ns());
+        if self.stuck.0 != self.total_sent {
+            self.stuck = (self.total_sent, clock.now_ns());
+        }
+        let (number, mut comeback) = (self.number, std::mem::take(&mut self.notes.report.comeback));
+        let made = comeback.connect(
+            || driver.publisher(number),
+            || {
+                let now = clock.now_ns();
+                self.notes.tick(now);
+                self.given_up(now) || self.is_stuck(now)
+            },
+        );
+        self.notes.report.comeback = comeback;
+        let Some(publisher) = made else { return false };
+        let gone = std::mem::replace(&mut self.sender.publisher, publisher);
+        let report = &mut self.notes.report;
+        add(&mut report.failures, gone.failures());
+        add(&mut report.comeback.retries, gone.retries());
+        self.notes.blocked_until_ns = clock.now_ns();
+        true
     }
 
     /// Closed model: free slots decide.
@@ -201,10 +228,7 @@ impl Producer<'_> {
                 self.notes.report.totals.held_ns += now.saturating_sub(looked_ns);
             }
             looked_ns = now;
-            if control.abandoned()
-                || now >= control.stop_sending_at()
-                || self.complete(self.total_sent)
-            {
+            if control.abandoned() || now >= control.stop_sending_at() || self.complete() {
                 return Ok(());
             }
             // So many messages may go out before the next look at the consumers.
@@ -213,7 +237,7 @@ impl Producer<'_> {
             let room = left.min(u64::from(cell.load.batch));
             let mut burst = 0;
             let mut blocked = false;
-            while burst < room && !self.complete(self.total_sent) {
+            while burst < room && !self.complete() {
                 if !self.sender.send(0, &mut self.notes)? {
                     blocked = true;
                     break;
@@ -221,7 +245,7 @@ impl Producer<'_> {
                 self.total_sent += 1;
                 burst += 1;
             }
-            control.sent.fetch_add(burst, Relaxed);
+            self.notes.tell();
             self.sender.publisher.flush()?;
             let until = if blocked || burst > 0 { now + TICK_NS } else { now + BACKLOG_POLL_NS };
             // With slots left over there is more to send at once: only look what has come in.
@@ -236,8 +260,8 @@ impl Producer<'_> {
         left <= self.backlog / NEARLY && free > slots / NEARLY
     }
 
-    fn complete(&self, done: u64) -> bool {
-        self.messages.is_some_and(|messages| done >= messages)
+    fn complete(&self) -> bool {
+        self.messages.is_some_and(|messages| self.total_sent >= messages)
     }
 
     fn collect(&mut self, until_ns: u64) -> Result<(), DriverError> {
@@ -253,120 +277,13 @@ impl Producer<'_> {
     }
 
     /// After the last send: waits for what is unanswered, until the drain's deadline.
-    fn finish(self, loaded: Result<(), DriverError>) -> ProducerReport {
+    fn finish(self) -> ProducerReport {
         let Self { of, mut sender, mut notes, .. } = self;
         let sent_ns = of.clock.now_ns();
         let deadline_ns = sent_ns + of.cell.load.drain.nanos();
-        let error = loaded.and_then(|()| sender.drain(deadline_ns, &mut notes)).err();
-        notes.tell();
-        let now = of.clock.now_ns();
-        notes.report.totals.unanswered += sender.in_flight.busy() as u64;
-        notes.report.waited = Some((sent_ns, now));
-        notes.tick(now + SECOND_NS);
-        notes.recorder.harvest();
-        for (lane, sent) in notes.report.lanes.iter_mut().zip(&sender.sent) {
-            lane.sent = *sent;
+        if let Err(error) = sender.drain(deadline_ns, &mut notes) {
+            notes.cut_off(&error, &mut sender, of.clock.now_ns());
         }
-        let (failures, retries) = (sender.publisher.failures(), sender.publisher.retries());
-        ProducerReport { failures, retries, error, ..notes.report }
-    }
-}
-
-impl<'a> Notes<'a> {
-    fn new(of: Context<'a>, open: bool, start_ns: u64, recorder: LatencyRecorder) -> Self {
-        let lanes = usize::from(of.cell.lanes());
-        let watched = !of.cell.faults.is_empty();
-        let report = ProducerReport {
-            lanes: vec![Produced::default(); lanes],
-            totals: Totals { planned: open.then_some(0), ..Totals::default() },
-            traces: (0..lanes).filter(|_| watched).map(|_| AckTrace::new(start_ns)).collect(),
-            tenths: if watched { PerTenth::new(start_ns) } else { PerTenth::default() },
-            ..ProducerReport::default()
-        };
-        Self { control: of.control, recorder, report, answered: 0, failed: 0, blocked_until_ns: 0 }
-    }
-
-    /// Records how long an answer took.
-    #[inline]
-    fn time(&mut self, pending: &Pending, at_ns: u64) {
-        let warm_up = self.control.is_warm_up(pending.planned_ns);
-        self.recorder.record(Latency::Service, warm_up, at_ns.saturating_sub(pending.sent_ns));
-        if self.report.totals.planned.is_some() {
-            self.recorder.record(
-                Latency::Publish,
-                warm_up,
-                at_ns.saturating_sub(pending.planned_ns),
-            );
-        }
-    }
-
-    /// Tells the other threads how many answers came.
-    fn tell(&mut self) {
-        self.control.answered.fetch_add(std::mem::take(&mut self.answered), Relaxed);
-        self.control.failed.fetch_add(std::mem::take(&mut self.failed), Relaxed);
-    }
-
-    /// Once a second: hands over histograms and notes the CPU time spent.
-    #[inline]
-    fn tick(&mut self, now_ns: u64) {
-        if self.recorder.tick(now_ns) {
-            self.report.cpu.note(now_ns);
-        }
-    }
-}
-
-impl SendBook for Notes<'_> {
-    #[inline]
-    fn sent(&mut self, message: &Pending) {
-        let Pending { planned_ns, sent_ns, .. } = *message;
-        let totals = &mut self.report.totals;
-        totals.sent.add(sent_ns, 1);
-        let in_window = self.control.in_window(planned_ns);
-        totals.window_sent += u64::from(in_window);
-        if totals.planned.is_some() {
-            totals.offered.add(planned_ns, 1);
-            totals.window_planned += u64::from(in_window);
-            let lag = sent_ns.saturating_sub(planned_ns);
-            self.recorder.record(Latency::ScheduleLag, self.control.is_warm_up(planned_ns), lag);
-            if planned_ns <= self.blocked_until_ns {
-                totals.backpressured += 1;
-            } else if in_window {
-                self.report.own_lag.saturating_record(lag);
-            }
-        }
-    }
-
-    #[inline]
-    fn answered(&mut self, message: &Pending, completion: Completion) {
-        let Some(lane) = self.report.lanes.get_mut(usize::from(message.lane)) else { return };
-        match completion.outcome {
-            Outcome::Acked => {
-                lane.acked.insert(message.sequence);
-                self.answered += 1;
-                self.report.totals.acked.add(completion.at_ns, 1);
-                self.report.totals.last_ns = self.report.totals.last_ns.max(completion.at_ns);
-                if let Some(trace) = self.report.traces.get_mut(usize::from(message.lane)) {
-                    trace.acked(message.sequence, completion.at_ns);
-                    self.report.tenths.add(completion.at_ns);
-                }
-                self.time(message, completion.at_ns);
-                let in_time = self.control.in_window(completion.at_ns);
-                self.report.totals.window_acked += u64::from(in_time);
-            }
-            Outcome::Failed => {
-                lane.failed.insert(message.sequence);
-                self.failed += 1;
-            }
-            Outcome::Indeterminate => {
-                self.report.totals.unanswered += 1;
-                self.failed += 1;
-            }
-        }
-    }
-
-    fn stop(&mut self, now_ns: u64) -> bool {
-        self.tick(now_ns);
-        self.tell();
-        self.control.abandoned()
+        notes.close(&sender, sent_ns, of.clock.now_ns())
     }
 }

@@ -9,7 +9,7 @@
 use super::cell_run::CellRunError;
 use super::spawn::bodies;
 use crate::clock::Clock;
-use crate::driver::{Completion, Driver, DriverError, Outgoing, Publisher, Submitted};
+use crate::driver::{Completion, Driver, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use crate::payload::{Bodies, Envelope};
 use crate::scenario::{Cell, Pacer};
 use crate::schedule::Schedule;
@@ -90,6 +90,10 @@ impl InFlight {
     pub fn busy(&self) -> usize {
         self.slots.len() - self.free.len()
     }
+
+    fn limit(&self) -> u32 {
+        self.slots.len() as u32
+    }
 }
 
 /// Notes what became of messages. Implementations are known at compile time:
@@ -167,11 +171,11 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
         // Booked before the hand-over: the answer may come before the call returns.
         self.in_flight.fill(slot, pending);
-        if self.publisher.submit(Outgoing { slot, connection, partition, payload })?
-            == Submitted::Full
-        {
+        let submitted =
+            self.publisher.submit(Outgoing { slot, connection, partition, payload });
+        if !matches!(submitted, Ok(Submitted::Taken)) {
             self.in_flight.untake(slot);
-            return Ok(false);
+            return submitted.map(|_| false);
         }
         self.sent[usize::from(lane)] += 1;
         self.turns[usize::from(connection)] = if left > 1 {
@@ -207,6 +211,19 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
             }
         }
         result
+    }
+
+    /// Books whatever has no answer as in doubt, since its client is gone; how much that is.
+    pub fn give_up(&mut self, at_ns: u64, book: &mut impl SendBook) -> u64 {
+        let mut given_up = 0;
+        for slot in 0..self.in_flight.limit() {
+            if let Some(pending) = self.in_flight.finish(slot) {
+                let outcome = Outcome::Indeterminate;
+                book.answered(&pending, Completion { slot, outcome, at_ns });
+                given_up += 1;
+            }
+        }
+        given_up
     }
 
     /// Collects until everything is answered, until `deadline_ns` or until the book says stop.

@@ -1,8 +1,8 @@
 //! Sums over the producers and consumers of a cell, and the rows of its time series.
 
-use super::cell_run::Phase;
 use super::collect::Telemetry;
 use super::health::Spent;
+use super::progress::Phase;
 use crate::model::Latency;
 use crate::record::{PerSecond, SECOND_NS};
 use crate::result::WindowRow;
@@ -26,6 +26,8 @@ pub struct Totals {
     pub window_acked: u64,
     /// First deliveries inside the window by the clock.
     pub window_consumed: u64,
+    /// Their size, where nobody of ours published them.
+    pub window_bytes: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer
     /// of the subscription.
     pub overtaken: u64,
@@ -50,6 +52,7 @@ impl Totals {
         self.window_sent += other.window_sent;
         self.window_acked += other.window_acked;
         self.window_consumed += other.window_consumed;
+        self.window_bytes += other.window_bytes;
         self.overtaken += other.overtaken;
         self.last_ns = self.last_ns.max(other.last_ns);
         self.held_ns += other.held_ns;

@@ -18,11 +18,11 @@ use std::time::{Duration, Instant};
 /// What must be equal for a broker to serve another scenario: all but what topics and clients alone
 /// have, so that whatever else a system may be set to keeps its brokers apart.
 fn of_broker(config: &SystemConfig) -> SystemConfig {
-    let SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, consume, .. } =
+    let SystemConfig { topic, client, keys, stream, maxlen, reply, wait, wait_aof, consume, .. } =
         SystemConfig::defaults(config.system);
     let config = config.clone();
-    let config = SystemConfig { topic, client, keys, maxlen, reply, wait, wait_aof, ..config };
-    SystemConfig { consume, same_as: None, ..config }
+    let config = SystemConfig { topic, client, keys, stream, maxlen, reply, ..config };
+    SystemConfig { wait, wait_aof, consume, same_as: None, ..config }
 }
 
 /// Brokers that wait, and what they cost those that are measured beside them.
@@ -102,6 +102,10 @@ impl Environment for BrokerCache {
 
     fn network_path(&self) -> String {
         self.inner.network_path()
+    }
+
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        self.inner.lacks(system)
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {

@@ -8,13 +8,14 @@
 //! keeps the secrets.
 
 use super::leftovers::{self, Delete, Leftovers};
-use super::watch::{Alarm, LivenessWatch};
-use super::{Broker, Environment, EnvironmentError, storage};
+use super::watch::{LivenessWatch, Round};
+use super::{Broker, Environment, EnvironmentError, NodeOutage, storage};
 use crate::access::{Access, AccessError, Reach, Targets, region_of};
-use crate::driver::{self, DriverError};
+use crate::driver::{self, DriverError, Routes};
 use crate::model::{Service, Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
+use crate::units::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// How often brokers are asked again while they are loaded: a handshake and a login cost them
 /// something.
 const AGAIN: Duration = Duration::from_secs(5);
+/// The same where outages are to be outlived and told: no more than so late.
+const SOON: Duration = Duration::from_millis(200);
 /// More nodes than this are none of a cluster that is loaded from one machine.
 const MOST_NODES: usize = 1000;
 
@@ -40,10 +43,16 @@ impl External {
         Self { targets, unset: BTreeSet::new(), swept: BTreeSet::new(), storage: None }
     }
 
-    /// What is described, by the names in a targets file: who can be asked.
-    pub fn each(&self) -> impl Iterator<Item = (&'static str, Asker)> {
-        let asker = |software, reach: &Reach| Asker { software, reach: reach.clone() };
-        self.targets.all().map(move |(name, software, reach)| (name, asker(software, reach)))
+    /// What is described, by the names in a targets file.
+    pub fn blocks(&self) -> impl Iterator<Item = &'static str> {
+        self.targets.all().map(|(name, ..)| name)
+    }
+
+    /// Asks every broker of one of these whether it answers and lets us in.
+    pub fn ask(&self, block: &str) -> Result<Answered, EnvironmentError> {
+        let found = self.targets.all().find(|(name, ..)| *name == block);
+        let (_, software, reach) = found.ok_or_else(|| missing(block, block, ""))?;
+        Asker::of(software, reach.clone())?.ask_all()
     }
 
     /// Whether it is AWS itself that is asked, and not a stand-in: there it costs money.
@@ -53,22 +62,20 @@ impl External {
     }
 
     fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {
-        let software = system.software();
-        if software == Software::Fake {
-            return Err(EnvironmentError::Refused("the fake broker is never external".into()));
-        }
-        let missing = || {
-            let (title, add) = match (system.service(), software) {
-                (Some(service), _) => (service.title(), ""),
-                (None, Software::Kafka) => ("Kafka", "add --kafka HOST:PORT, or "),
-                (None, _) => ("Redis", "add --redis redis://HOST:PORT, or "),
-            };
-            let block = Targets::block(system);
-            let remedy = format!("{add}describe it as `{block}` in a file for --targets");
-            EnvironmentError::missing(format!("the address of {title}"), remedy)
+        Asker::of(system.software(), self.reach(system)?)
+    }
+
+    fn reach(&self, system: System) -> Result<Reach, EnvironmentError> {
+        let (title, add) = match (system.service(), system.software()) {
+            (_, Software::Fake) => {
+                return Err(EnvironmentError::Refused("the fake broker is never external".into()));
+            }
+            (Some(service), _) => (service.title(), ""),
+            (None, Software::Kafka) => ("Kafka", "add --kafka HOST:PORT, "),
+            (None, _) => ("Redis", "add --redis redis://HOST:PORT, "),
         };
-        let known = self.targets.reach(system);
-        known.map(|reach| Asker { software, reach: reach.clone() }).ok_or_else(missing)
+        let known = self.targets.reach(system).cloned();
+        known.ok_or_else(|| missing(title, Targets::block(system), add))
     }
 
     /// A note of what will be made in an account, once it is cleared of what was left there.
@@ -99,6 +106,10 @@ impl Environment for External {
             .to_owned()
     }
 
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        self.reach(system).err()
+    }
+
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
         let asker = self.asker(config.system)?;
         asker.ask_all()?;
@@ -107,12 +118,8 @@ impl Environment for External {
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
         let leftovers = system.service().map(|_| self.leftovers(&asker)).transpose()?;
-        let again = asker.clone();
-        Ok(Box::new(ExternalBroker {
-            asker,
-            leftovers,
-            watch: LivenessWatch::new(AGAIN, move || again.ask_again()),
-        }))
+        let watch = asker.watch(None);
+        Ok(Box::new(ExternalBroker { asker, leftovers, watch }))
     }
 
     fn storage(&self) -> Option<Storage> {
@@ -150,6 +157,14 @@ impl Environment for External {
     }
 }
 
+fn missing(title: &str, block: &str, add: &str) -> EnvironmentError {
+    let remedy = format!(
+        "{add}describe it as `{block}` in a file for --targets, or leave its systems out with \
+         --system"
+    );
+    EnvironmentError::missing(format!("the address of {title}"), remedy)
+}
+
 /// Brokers that answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -162,15 +177,43 @@ pub struct Answered {
 
 /// Asks the brokers of one target.
 #[derive(Clone)]
-pub struct Asker {
+struct Asker {
     software: Software,
     reach: Reach,
+    /// To the Sentinels, where there are any.
+    routes: Routes,
 }
 
 impl Asker {
+    /// Where Sentinels are given, they are asked for their primary.
+    fn of(software: Software, reach: Reach) -> Result<Self, EnvironmentError> {
+        let routes = Routes::default();
+        if software != Software::Redis {
+            return Ok(Self { software, reach, routes });
+        }
+        let Reach { addresses, access, primary } = &reach;
+        let refused = |why: &str| {
+            let at = addresses.join(", ");
+            EnvironmentError::Refused(format!("the Sentinels at {at} cannot be used: {why}"))
+        };
+        match driver::watched(addresses, primary.as_deref(), access) {
+            Ok(Some((name, at))) => {
+                let routes =
+                    Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
+                Ok(Self { software, reach: Reach { addresses: vec![at], ..reach }, routes })
+            }
+            Err(why) if primary.is_some() || why.contains("Sentinel") => Err(refused(&why)),
+            Ok(None) if primary.is_some() => {
+                Err(refused("what answers there is no Sentinel; leave `primary` out"))
+            }
+            // Whatever is wrong with a server is told by asking it as its clients do.
+            Ok(None) | Err(_) => Ok(Self { software, reach, routes }),
+        }
+    }
+
     /// Under the data of the first broker, where it is one of this machine.
     fn storage(&self) -> Option<Storage> {
-        let Reach { addresses, access } = &self.reach;
+        let Reach { addresses, access, .. } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
     }
@@ -221,7 +264,7 @@ impl Asker {
 
     /// Every address of the user's answers and lets us in, and so does every one that clients are
     /// sent to from there.
-    pub fn ask_all(&self) -> Result<Answered, EnvironmentError> {
+    fn ask_all(&self) -> Result<Answered, EnvironmentError> {
         let mut nodes = BTreeSet::new();
         for address in &self.reach.addresses {
             for advertised in self.ping(address)? {
@@ -235,29 +278,65 @@ impl Asker {
         Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
     }
 
-    /// Under load: every address of the user's still answers, and where it sends clients to by now
-    /// is where they may go. librdkafka follows by itself, so this comes after the fact, and is
-    /// then the end of the run.
-    fn ask_again(&self) -> Result<(), Alarm> {
-        let mut judged = BTreeSet::new();
-        for address in &self.reach.addresses {
-            for advertised in self.ping(address).map_err(Alarm::Silent)? {
-                if judged.contains(&advertised) {
-                    continue;
-                }
-                self.reach.access.permit(&advertised).map_err(|cause| {
-                    let error = self.sent_on(address, &advertised, &cause);
-                    match cause {
-                        AccessError::Remote(_) | AccessError::InTheClear(_) => {
-                            Alarm::Forbidden(error)
-                        }
-                        _ => Alarm::Silent(error),
-                    }
-                })?;
-                judged.insert(advertised);
-            }
+    /// Under load: which of the user's addresses still answer, and whether where they send clients
+    /// to by now is where those may go. librdkafka follows by itself, so this comes after the fact,
+    /// and is then the end of the run.
+    fn ask_again(&self) -> Round {
+        if let Some(name) = &self.routes.primary {
+            return self.ask_sentinels(name);
         }
-        Ok(())
+        let (mut judged, mut round) = (BTreeSet::new(), Round::default());
+        for address in &self.reach.addresses {
+            let mut answer = Ok(());
+            match self.ping(address) {
+                Err(error) => answer = Err(error),
+                Ok(told) => {
+                    for advertised in told {
+                        if !judged.insert(advertised.clone()) {
+                            continue;
+                        }
+                        let Err(cause) = self.reach.access.permit(&advertised) else { continue };
+                        let error = self.sent_on(address, &advertised, &cause);
+                        match cause {
+                            AccessError::Remote(_) | AccessError::InTheClear(_) => {
+                                round.forbidden = Some(error);
+                            }
+                            _ => answer = Err(error),
+                        }
+                    }
+                }
+            }
+            round.nodes.push((address.clone(), answer));
+        }
+        round
+    }
+
+    /// The same of whoever the Sentinels name as the primary by now.
+    fn ask_sentinels(&self, name: &str) -> Round {
+        let Reach { access, .. } = &self.reach;
+        let mut forbidden = None;
+        let found = driver::watched(&self.routes.sentinels, Some(name), access);
+        let answer = match found.map(|found| found.map(|(_, address)| address)) {
+            Err(why) => Err(EnvironmentError::Refused(format!("the Sentinels: {why}"))),
+            Ok(None) => Err(EnvironmentError::Refused("the Sentinels are none any more".into())),
+            Ok(Some(address)) => {
+                if let Err(cause @ (AccessError::Remote(_) | AccessError::InTheClear(_))) =
+                    access.permit(&address)
+                {
+                    forbidden = Some(self.sent_on(name, &address, cause));
+                }
+                self.ping(&address).map(drop)
+            }
+        };
+        Round { nodes: vec![(format!("the primary of {name}"), answer)], forbidden }
+    }
+
+    /// Asked again from now on. With a deadline, nobody need answer for so long.
+    fn watch(&self, deadline: Option<Span>) -> LivenessWatch {
+        let again = self.clone();
+        let every = if deadline.is_some() { SOON } else { AGAIN };
+        let patience = Duration::from_nanos(deadline.map_or(0, Span::nanos));
+        LivenessWatch::new(every, patience, move || again.ask_again())
     }
 }
 
@@ -277,6 +356,10 @@ impl Broker for ExternalBroker {
         self.asker.reach.addresses.clone()
     }
 
+    fn routes(&self) -> Routes {
+        self.asker.routes.clone()
+    }
+
     fn access(&self) -> Access {
         self.asker.reach.access.clone()
     }
@@ -292,6 +375,14 @@ impl Broker for ExternalBroker {
         self.watch.look()
     }
 
+    fn outlive(&mut self, deadline: Option<Span>) {
+        self.watch = self.asker.watch(deadline);
+    }
+
+    fn outages(&self) -> Vec<NodeOutage> {
+        self.watch.outages()
+    }
+
     /// Leaves it running: it is not ours.
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
         self.leftovers.as_ref().map_or(Ok(()), Leftovers::clear)
@@ -299,134 +390,4 @@ impl Broker for ExternalBroker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::{Around, targets_from_flags, targets_from_text};
-    use crate::model::System;
-
-    fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
-        let around = Around { remote, variable: &|_| Some("s3cret-sentinel".into()) };
-        External::new(targets_from_flags(kafka, redis, &around).unwrap())
-    }
-
-    fn refused(mut external: External, system: System) -> String {
-        let error = external.start(&SystemConfig::defaults(system)).err().unwrap();
-        let shown = format!("{error} {error:?} {external:?}");
-        assert!(!shown.contains("s3cret"), "{shown}");
-        error.to_string()
-    }
-
-    #[test]
-    fn what_is_not_given_or_does_not_answer_is_said() {
-        let none = refused(external(None, None, false), System::Kafka);
-        assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
-        let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
-        assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
-        let dead = refused(
-            external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false),
-            System::RedisLists,
-        );
-        assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
-        let managed = refused(external(Some("127.0.0.1:1"), None, false), System::Msk);
-        assert!(managed.contains("Amazon MSK") && managed.contains("`msk`"), "{managed}");
-    }
-
-    #[test]
-    fn strangers_are_not_even_asked() {
-        for (kafka, redis, system) in [
-            (Some("192.0.2.1:9092"), None, System::Kafka),
-            (None, Some("redis://192.0.2.1"), System::RedisLists),
-            (None, Some("redis://0.0.0.0:1"), System::RedisLists),
-        ] {
-            let far = refused(external(kafka, redis, false), system);
-            assert!(far.contains("--allow-remote") && far.contains("not on this machine"), "{far}");
-        }
-        let clear =
-            refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
-        assert!(clear.contains("in the clear"), "{clear}");
-    }
-
-    /// A stand-in is told from AWS by its address, and where AWS is stands beside its figures.
-    #[test]
-    fn a_service_at_another_address_than_its_own_is_emulated() {
-        let at = |address: &str| {
-            let text = format!(
-                "schema: 1\nmsk: {{brokers: ['{address}'], tls: true, instance: three m7g}}\n"
-            );
-            let around = Around { remote: true, variable: &|_| None };
-            let folder = std::path::Path::new("");
-            External::new(targets_from_text("t.yaml", &text, folder, &around).unwrap())
-        };
-        let aws = at("b-1.demo.a1b2c3.c2.kafka.eu-central-1.amazonaws.com:9094");
-        assert!(!aws.emulates(System::Msk));
-        assert_eq!(aws.facts()["Amazon MSK"], "eu-central-1, three m7g");
-        let near = at("localhost:9094");
-        assert!(near.emulates(System::Msk) && !near.emulates(System::Kafka));
-        assert!(near.facts().is_empty());
-    }
-
-    /// A broker that answers every Metadata request with these nodes.
-    fn telling(nodes: &[&str]) -> String {
-        use std::io::{Read, Write};
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let near = listener.local_addr().unwrap();
-        // Metadata 7: throttled, brokers in no rack, no cluster, controller 1, no topic.
-        let mut answer = b"\0\0\0\x01\0\0\0\0".to_vec();
-        answer.extend((nodes.len() as u32).to_be_bytes());
-        for node in nodes {
-            let node = if node.is_empty() { "127.0.0.1" } else { *node };
-            answer.extend(b"\0\0\0\x01");
-            answer.extend((node.len() as u16).to_be_bytes());
-            answer.extend(node.as_bytes());
-            answer.extend(u32::from(near.port()).to_be_bytes());
-            answer.extend(b"\xff\xff");
-        }
-        answer.extend(b"\xff\xff\0\0\0\x01\0\0\0\0");
-        let length = (answer.len() as u32).to_be_bytes();
-        answer.splice(0..0, length);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let _ = stream.read(&mut [0; 256]);
-                let _ = stream.write_all(&answer);
-                let _ = stream.read(&mut [0; 256]);
-            }
-        });
-        near.to_string()
-    }
-
-    fn asker(address: &str) -> Asker {
-        external(Some(address), None, false).asker(System::Kafka).unwrap()
-    }
-
-    /// The first broker is near and answers; the one that it names is not near.
-    #[test]
-    fn where_a_broker_sends_its_clients_is_judged_too() {
-        let near = telling(&["", "192.0.2.1"]);
-        let far = refused(external(Some(&near), None, false), System::Kafka);
-        let advertised = format!("{near} answers, but sends clients to 192.0.2.1:");
-        for words in [&advertised, "--allow-remote", "advertised"] {
-            assert!(far.contains(words), "{far}");
-        }
-        assert!(matches!(
-            asker(&near).ask_again(),
-            Err(Alarm::Forbidden(error)) if error.to_string().contains(&advertised)
-        ));
-        assert!(asker(&telling(&["", ""])).ask_again().is_ok());
-        assert!(matches!(asker("127.0.0.1:1").ask_again(), Err(Alarm::Silent(_))));
-        assert!(matches!(
-            asker(&telling(&["no-such-host.invalid"])).ask_again(),
-            Err(Alarm::Silent(_))
-        ));
-    }
-
-    #[test]
-    fn an_address_is_judged_as_it_is_told_and_so_are_only_so_many() {
-        let dirty =
-            refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
-        assert!(dirty.contains("sends clients to what is no address"), "{dirty}");
-        let many =
-            refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
-        assert!(many.contains("names 1001 brokers"), "{many}");
-        assert!(asker(&telling(&[""; MOST_NODES])).ask_all().is_ok());
-    }
-}
+mod tests;

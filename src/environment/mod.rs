@@ -42,10 +42,12 @@ use crate::fault::disk::{DiskEffects, DiskFault, Lost};
 use crate::fault::proxy::{Condition, ConditionChange, Proxy, ProxyError};
 use crate::result::{Restart, Storage};
 use crate::scenario::SystemConfig;
+use crate::units::Span;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Why a broker is not available, in words for the user with a remedy. Exit code 3.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -131,6 +133,17 @@ pub struct NodeInfo {
     pub restart: Option<Restart>,
 }
 
+/// A node that went away, and perhaps came back, by somebody else's hand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeOutage {
+    /// By its address.
+    pub node: String,
+    /// When it last answered before, or was first asked.
+    pub from: Instant,
+    /// When it answered again.
+    pub to: Option<Instant>,
+}
+
 /// What can be done to one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeAction {
@@ -177,6 +190,13 @@ pub trait Broker: Send {
     }
     /// An error as soon as a node is gone that nobody took away.
     fn check(&mut self) -> Result<(), EnvironmentError>;
+    /// For how long clients go on from now on while nobody answers, and so does whoever watches:
+    /// fail-overs and restarts by somebody else's hand are then no death to [`Broker::check`].
+    fn outlive(&mut self, _: Option<Span>) {}
+    /// Nodes that went away since then by somebody else's hand; empty where that is a death.
+    fn outages(&self) -> Vec<NodeOutage> {
+        Vec::new()
+    }
     /// Last `lines` lines of the broker's log; empty where there is none that we could read.
     fn log_tail(&self, _lines: usize) -> String {
         String::new()
@@ -270,6 +290,10 @@ pub trait Environment {
     /// Network path between harness and broker, in words; with what it costs, once a broker has
     /// been started.
     fn network_path(&self) -> String;
+    /// Why there can be no broker of this system here, known before anything is started.
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        nodes::run_by_others(system)
+    }
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no
     /// data, no history.
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError>;

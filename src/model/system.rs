@@ -182,7 +182,7 @@ impl System {
                 base: self,
                 service: None,
                 store: MessageStore::PendingLog,
-                keys: &["maxlen", "consume.batch", "wait"],
+                keys: &["stream", "maxlen", "consume.batch", "wait"],
                 style: SystemStyle {
                     color: [0xD5, 0x5E, 0x00],
                     dash: &[9.0, 3.0],

@@ -315,7 +315,8 @@ impl Ratios {
             };
             kafka.is_some_and(twin)
         });
-        let equals = again.filter_map(|again| paired(again, kafka?)).collect::<Vec<_>>();
+        let equals =
+            again.filter_map(|again| claims::paired_ratio(again, kafka?)).collect::<Vec<_>>();
         let margin = margin(&equals);
         // What the verdict leaves open at this point no sentence decides.
         let at = kafka.map(|kafka| Point::read(&kafka.cell).at());
@@ -327,7 +328,7 @@ impl Ratios {
             claim.findings.iter().any(left)
         };
         let against = |system: &'static str| {
-            let ratio = paired(picked(&cells, pick, system)?, kafka?)?;
+            let ratio = claims::paired_ratio(picked(&cells, pick, system)?, kafka?)?;
             Some((short(system), ratio.with_margin(margin)))
         };
         let decided = System::PRIMITIVES.into_iter().filter(|system| !open(system));
@@ -383,17 +384,6 @@ impl Ratios {
         let of = if side == Side::Below { lower } else { higher };
         self.fill(of.title.as_ref()?, Some(side))
     }
-}
-
-/// Over the blocks that both have.
-fn paired(one: &ComparedCell, other: &ComparedCell) -> Option<GeometricMean> {
-    let value = |cell: &ComparedCell, block: u32| {
-        let own = cell.per_block.iter().find(|of| of.block == block && of.valid)?;
-        own.value.filter(|value| *value > 0.0)
-    };
-    let ratio = |block: u32| Some(value(one, block)? / value(other, block)?);
-    let blocks = one.per_block.iter().map(|of| of.block);
-    GeometricMean::of(&blocks.filter_map(ratio).collect::<Vec<_>>())
 }
 
 /// More would be read as exact.

@@ -7,7 +7,7 @@
 //! system's own documentation rules it out, none where it was due.
 
 use super::raw::CellRecord;
-use super::summary::{Fault, Judged, Survives};
+use super::summary::{CellOutcome, Fault, Judged, Survives};
 use super::words::grouped;
 use crate::model::{MessageStore, System, Threat};
 use crate::stats::chance_of_unseen;
@@ -34,6 +34,9 @@ fn verdict(record: &CellRecord, guarantee: &str, valid: bool) -> Option<Finding>
     let with = |judged, because: &str| Some((judged, vec![because.to_owned()]));
     if !matches!(guarantee, "at-most-once" | "at-least-once" | "exactly-once-in-log") {
         return None;
+    }
+    if record.outcome == CellOutcome::Stalled && record.counts.sent.is_none() {
+        return with(Judged::Inconclusive, "the cell could not begin");
     }
     if let Some(why) = cannot(record, guarantee) {
         return with(Judged::Cannot, why);

@@ -62,6 +62,9 @@ pub struct CellRecord {
     /// window by the clock, whenever they were planned: the base of goodput.
     pub window_acked: u64,
     pub window_consumed: u64,
+    /// Size of what was consumed, where others published it; else all messages are of one size.
+    #[serde(default)]
+    pub window_bytes: Option<u64>,
     pub window_sent: u64,
     /// Planned inside the window; `None` in the closed model.
     pub window_planned: Option<u64>,

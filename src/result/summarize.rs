@@ -11,7 +11,7 @@ use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::CellRecord;
-use super::summary::{CellSummary, Rates, SCHEMA, Summary};
+use super::summary::{CellOutcome, CellSummary, Rates, SCHEMA, Summary};
 use crate::model::Latency;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
@@ -96,9 +96,10 @@ pub fn invalid_because(record: &CellRecord) -> Vec<String> {
         reasons.push(format!("ended early: {error}"));
     }
     // An experiment measures by its own procedure and needs no window; what a system cannot do has
-    // none.
+    // none, and neither has what its broker refused beforehand.
     if record.experiment.is_none()
         && record.cannot().is_none()
+        && record.outcome != CellOutcome::Stalled
         && window_seconds(record).is_none()
         && reasons.is_empty()
     {
@@ -118,15 +119,23 @@ pub fn rates(record: &CellRecord) -> Rates {
     let per_s = |count: u64| count as f64 / seconds;
     // A message is good once every subscription has it: the pairs consumed, divided by the
     // subscriptions.
-    let consumed_by_all = record.window_consumed as f64 / f64::from(record.subscriptions.max(1));
-    let goodput = (record.window_acked as f64).min(consumed_by_all) / seconds;
+    let each = f64::from(record.subscriptions.max(1));
+    let consumed_by_all = record.window_consumed as f64 / each;
+    // Where nobody consumes, what was acknowledged; where nobody published, what was read.
+    let good = match (record.subscriptions, record.window_bytes) {
+        (0, _) => record.window_acked as f64,
+        (_, Some(_)) => consumed_by_all,
+        _ => (record.window_acked as f64).min(consumed_by_all),
+    };
+    let goodput = good / seconds;
+    let bytes = record.window_bytes.map(|bytes| per_s(bytes) / each);
     Rates {
         offered_per_s: record.window_planned.filter(|_| record.open_loop).map(per_s),
         sent_per_s: Some(per_s(record.window_sent)),
         acked_per_s: record.counts.acked.map(|_| per_s(record.window_acked)),
         consumed_per_s: Some(per_s(record.window_consumed)),
         goodput_per_s: Some(goodput),
-        goodput_bytes_per_s: Some(goodput * record.message_bytes as f64),
+        goodput_bytes_per_s: bytes.or(Some(goodput * record.message_bytes as f64)),
     }
 }
 
@@ -135,7 +144,7 @@ mod tests {
     use super::super::testing::{self, cell, manifest};
     use super::*;
     use crate::result::Blame;
-    use crate::result::{CellOutcome, Event, Gate, Judged};
+    use crate::result::{Event, Gate, Judged};
 
     #[test]
     fn known_raw_files_give_known_numbers() {
@@ -240,6 +249,20 @@ mod tests {
         let rates = rates(&record);
         assert_eq!(rates.consumed_per_s, Some(3_600.0));
         assert_eq!(rates.goodput_per_s, Some(900.0));
+    }
+
+    #[test]
+    fn one_side_alone_has_the_rate_of_that_side() {
+        let mut record = cell("kafka", "base", 1).record;
+        (record.window_start_ns, record.window_end_ns) = (Some(0), Some(10_000_000_000));
+        (record.window_acked, record.window_consumed) = (5_000, 0);
+        let producing = CellRecord { subscriptions: 0, ..record.clone() };
+        assert_eq!(rates(&producing).goodput_per_s, Some(500.0));
+        (record.window_acked, record.window_consumed) = (0, 4_000);
+        let consuming = CellRecord { window_bytes: Some(80_000), subscriptions: 2, ..record };
+        let found = rates(&consuming);
+        assert_eq!(found.goodput_per_s, Some(200.0));
+        assert_eq!(found.goodput_bytes_per_s, Some(4_000.0));
     }
 
     #[test]

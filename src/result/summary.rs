@@ -378,12 +378,15 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The kind of one that nobody injected: a node was away by somebody else's hand.
+    pub const OUTAGE: &str = "outage";
+
     /// Not applied, or not taken back.
     pub fn failed(&self) -> bool {
         self.not_applied.is_some() || self.not_healed.is_some()
     }
 
-    /// `None` of a kind of another version.
+    /// `None` of an outage, and of a kind of another version.
     pub fn fault_kind(&self) -> Option<FaultKind> {
         FaultKind::from_name(&self.kind)
     }

@@ -174,6 +174,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             examples: vec![],
             window_acked: 10 * rate,
             window_consumed: 10 * rate,
+            window_bytes: None,
             window_sent: 10 * rate,
             window_planned: Some(10 * rate),
             held_by_consumers: None,

@@ -103,6 +103,9 @@ pub(super) fn check<'a>(
     if settings.len() > MOST {
         return fail(&format!("more than {MOST} settings"), "the best of many is the luckiest");
     }
+    if settings.iter().any(|setting| setting.producers == Some(0)) {
+        return fail("a setting has no producers: at least 1 is needed", "write 1 or more");
+    }
     let twice =
         |at: usize| settings[..at].iter().any(|other| other.on(load) == settings[at].on(load));
     match (1..settings.len()).find(|at| twice(*at)) {

@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 /// Of arrivals, payloads and order.
 pub(super) const DEFAULT_SEED: u64 = 42;
 
-/// The metric that carries the verdict unless the scenario names one.
-pub(super) const fn default_primary(model: Model) -> &'static str {
+/// The metric that carries the verdict unless the scenario names one; `received`: whether anybody
+/// consumes.
+pub(super) const fn default_primary(model: Model, received: bool) -> &'static str {
     match model {
-        Model::Open => "end_to_end.p99",
+        Model::Open if received => "end_to_end.p99",
+        Model::Open => "publish.p99",
         Model::Closed => "goodput",
     }
 }
@@ -96,7 +98,7 @@ impl Cell {
             label: system.name().into(),
             config: SystemConfig::defaults(system),
             point: BASE.into(),
-            primary: default_primary(load.model).into(),
+            primary: default_primary(load.model, load.subscriptions > 0).into(),
             load,
             message: Message::default(),
             experiment: None,
@@ -123,6 +125,11 @@ impl Cell {
             message_bytes: self.message.size.0,
             ..CellRecord::empty()
         }
+    }
+
+    /// Whether outages are expected: then each is told with the recovery from it.
+    pub fn watches_recovery(&self) -> bool {
+        !self.faults.is_empty() || self.load.deadline.is_some()
     }
 
     /// What tells this label from the plain system; `None` for the latter.

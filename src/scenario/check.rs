@@ -26,9 +26,13 @@ const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
+/// What librdkafka takes for its `socket.timeout.ms`.
+const LEAST_SILENCE: Span = Span::from_millis(10);
+const LONGEST_SILENCE: Span = Span::from_secs(300);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
+const MOST_NODES: u16 = 1000;
 const LONGEST_TITLE: usize = 40;
 
 pub(super) type Check = Result<(), Problem>;
@@ -109,6 +113,21 @@ fn rate(load: &Load) -> Check {
     }
 }
 
+/// Two tries fit into a deadline, or there is no second one.
+fn request_timeout(load: &Load) -> Check {
+    let (Some(silence), key) = (load.request_timeout, "load.request-timeout") else {
+        return Ok(());
+    };
+    let Some(deadline) = load.deadline else {
+        let what = "without `load.deadline` each client library waits as it comes";
+        return check(false, key, what, "add `deadline: 30s`, or remove the key");
+    };
+    let most = LONGEST_SILENCE.min(Span(deadline.nanos() / 2));
+    let what =
+        format_args!("not between {LEAST_SILENCE} and {most}, half of `load.deadline` or 5m");
+    check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
+}
+
 pub(super) fn load(load: &Load) -> Check {
     rate(load)?;
     let longest = format_args!("longer than {LONGEST}");
@@ -132,6 +151,7 @@ pub(super) fn load(load: &Load) -> Check {
         "write a duration such as `30s`, or remove the key",
     )?;
     check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
+    request_timeout(load)?;
     let (enough, what) = (
         load.warm_up_limit >= load.warm_up,
         format_args!("it is below `load.warm-up` ({})", load.warm_up),
@@ -145,8 +165,6 @@ pub(super) fn load(load: &Load) -> Check {
         "write a number above zero, or remove the key",
     )?;
     some_of_each([
-        ("load.producers", load.producers.into()),
-        ("load.subscriptions", load.subscriptions.into()),
         ("load.consumers", load.consumers.into()),
         ("load.connections", load.connections.into()),
         ("load.in-flight", load.in_flight),
@@ -263,17 +281,33 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
-    let what =
-        "brokers run here with 1 node or with 3: a quorum of another size needs more machines";
-    check(matches!(nodes, 1 | 3), &key("nodes"), what, "write `nodes: 1` or `nodes: 3`")?;
-    let (enough, what) =
-        (config.topic.replicas <= nodes, format_args!("more copies than nodes ({nodes})"));
-    check(enough, &key("topic.replicas"), what, "lower it to the number of nodes")?;
+    let what = format_args!("more than any cluster that is loaded from one machine ({MOST_NODES})");
+    let remedy = "lower it to the number of nodes that there are";
+    check(nodes <= MOST_NODES, &key("nodes"), what, remedy)?;
+    compacted(label, config)?;
     let (connections, streams) = (load.connections, config.partitions());
     let fits = u32::from(connections) * u32::from(streams) <= u32::from(u16::MAX);
     let what =
         format_args!("{connections} connections × {streams} streams are more lanes than 65535");
     check(fits, "load.connections", what, "lower the connections, or the partitions or keys")
+}
+
+/// A topic that keeps the last message of each key has no place for one without.
+fn compacted(label: &str, config: &SystemConfig) -> Check {
+    let (topic, broker) = (&config.topic.config, &config.broker);
+    for (settings, path) in [
+        (topic, &["topic", "config", "cleanup.policy"][..]),
+        (broker, &["broker", "log.cleanup.policy"][..]),
+    ] {
+        let name = path.last().copied().unwrap_or_default();
+        if settings.get(name).is_some_and(|policy| policy.contains("compact")) {
+            let what = "a compacted topic takes messages with keys only, and the load has none";
+            let place = ["systems", label].into_iter().chain(path.iter().copied());
+            let remedy = format!("write `{name}: delete`, or remove it");
+            return Err(Problem::new(place, what, &remedy));
+        }
+    }
+    Ok(())
 }
 
 /// What a scenario may set on the Sentinels: milliseconds, or a count.
@@ -354,8 +388,17 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
     let planned = [metric::PLANNED, metric::OFFERED_RATE].contains(&metric)
         || metric.latency().is_some_and(|latency| latency.planned());
     let audited = [metric::BROKER_LOST, metric::LOG_DUPLICATE].contains(&metric);
+    let received = metric == metric::END_TO_END
+        || [metric::DELIVERED, metric::COMPLETE, metric::CONSUMED_RATE].contains(&metric);
+    let published = [metric::PUBLISH, metric::SERVICE, metric::SENT, metric::SENT_RATE];
     let acked = audited || [metric::ACKED, metric::ACKED_RATE].contains(&metric);
     match () {
+        () if load.subscriptions == 0 && received => {
+            Some("nobody consumes (`load.subscriptions: 0`)")
+        }
+        () if load.producers == 0 && (acked || published.contains(&metric)) => {
+            Some("nobody publishes (`load.producers: 0`)")
+        }
         () if load.model == Model::Closed && planned => {
             Some("the closed model plans no send times")
         }

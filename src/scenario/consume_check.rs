@@ -1,6 +1,7 @@
-//! Whether a system has the way in which its consumers are to come by their messages.
+//! Whether a system has the way in which its consumers are to come by their messages, and work for
+//! all of them.
 
-use super::cell::Message;
+use super::cell::{Cell, Message};
 use super::check::{Check, check, refuse};
 use super::load::Load;
 use super::system::{ConsumeMode, SystemConfig};
@@ -29,4 +30,40 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
         "no client library has share groups here yet, and the harness's own {because}"
     );
     refuse(&key, what, "write `group`, or leave the other out")
+}
+
+/// Which consumers of a group have no partition, in words.
+pub(super) fn idle(cell: &Cell) -> Option<String> {
+    let (label, point, config) = (&cell.label, &cell.point, &cell.config);
+    let group = config.system == System::Kafka && config.consume.mode == ConsumeMode::Group;
+    let (members, shared) = (cell.load.consumers, config.topic.partitions);
+    let idle = members.checked_sub(shared).filter(|idle| group && *idle > 0)?;
+    Some(format!(
+        "{label} at {point}: {idle} of {members} consumers have nothing to do, since each of the \
+         partitions ({shared}) goes to one of them; raise `topic.partitions`, or lower \
+         `load.consumers`"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::{Overrides, from_text};
+
+    #[test]
+    fn consumers_without_a_partition_are_told() {
+        let idle = |system: &str, consumers: u16| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: {{x: {system}}}\n\
+                 load: {{model: open, rate: 1k/s, consumers: {consumers}}}\n"
+            );
+            let warnings = from_text("t.yaml", &text, &Overrides::default()).unwrap().warnings();
+            warnings.into_iter().find(|text| text.contains("nothing to do"))
+        };
+        let kafka = "{system: kafka, topic: {partitions: 3}}";
+        assert_eq!(idle(kafka, 3), None);
+        let told = idle(kafka, 8).unwrap();
+        assert!(told.contains("5 of 8 consumers") && told.contains("`topic.partitions`"), "{told}");
+        assert_eq!(idle("{system: kafka, consume: {mode: share-group}}", 8), None);
+        assert_eq!(idle("{system: redis-streams}", 8), None);
+    }
 }

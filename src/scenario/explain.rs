@@ -3,10 +3,12 @@
 
 use super::cell::Cell;
 use super::check::cannot_promise;
+use super::consume_check::idle;
 use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::load::{Arrivals, Model};
 use super::managed_check;
+use super::one_side_check::told as one_side;
 use super::resolve::Scenario;
 use crate::model::{Software, System};
 use crate::result::words::name;
@@ -228,6 +230,8 @@ impl Scenario {
                     cell.load.spinning()
                 ));
             }
+            one_side(cell).into_iter().for_each(&mut warn);
+            idle(cell).filter(|_| under_load(&cell)).into_iter().for_each(&mut warn);
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
             if cell.config.system == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST
@@ -241,11 +245,10 @@ impl Scenario {
                 ));
             }
         }
-        for cell in self
-            .cells
-            .iter()
-            .filter(|cell| cell.config.system.has_key("maxlen") && under_load(cell))
-        {
+        let adds = |cell: &&Cell| {
+            cell.config.system.has_key("maxlen") && cell.config.existing().is_none()
+        };
+        for cell in self.cells.iter().filter(adds).filter(under_load) {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
             let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));
             if kept.is_none_or(|kept| kept > MUCH_MEMORY) {
@@ -260,6 +263,9 @@ impl Scenario {
             }
         }
         for (label, config) in &self.systems {
+            if let Some(why) = config.only_elsewhere() {
+                warn(format!("{label}: only brokers that run already can be so: {why}"));
+            }
             if let Some(because) = cannot_promise(config, self.guarantee) {
                 warn(format!(
                     "{label} cannot promise {}: {because}; it is shown as `cannot`",

@@ -147,6 +147,9 @@ pub(super) struct Settings {
     /// load is spread over.
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,
+    /// Redis Streams only: a stream that is there already, of a server that runs already. It is
+    /// neither made nor deleted nor trimmed.
+    pub stream: Option<String>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `none` never trims.
     #[schemars(schema_with = "max_len")]
     pub maxlen: Option<MaxLen>,
@@ -167,6 +170,9 @@ pub(super) struct Settings {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct TopicKeys {
+    /// One that is there already, of brokers that run already: it is neither made nor deleted, and
+    /// the load uses so many of its partitions.
+    pub name: Option<String>,
     #[schemars(range(min = 1))]
     pub partitions: Option<u16>,
     /// Copies of each partition (replication factor).

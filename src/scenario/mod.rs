@@ -25,6 +25,7 @@ mod layers;
 mod load;
 mod managed_check;
 mod matrix;
+mod one_side_check;
 mod resolve;
 mod settings;
 mod shards;

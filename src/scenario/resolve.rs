@@ -17,6 +17,7 @@ use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
 use super::managed_check;
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
+use super::one_side_check;
 use super::settings;
 use super::sns_check;
 use super::source;
@@ -206,12 +207,14 @@ fn cells_at(
     for load in &loads {
         check::load(load)?;
         check::message(&message, load)?;
+        one_side_check::load(load, experiment.as_ref(), base.guarantee)?;
     }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
         loads.iter().try_for_each(|load| check::cell(label, config, load))?;
         codec_check::check(label, config, message.codec, plain)?;
         consume_check::mode(label, config, &load, &message)?;
+        one_side_check::system(label, config, &load, experiment.as_ref())?;
         check::library(label, config, &load, experiment.as_ref())?;
         cluster_check::cluster(label, config)?;
         copies_check::awaited(label, config, experiment.as_ref())?;
@@ -304,7 +307,8 @@ fn head(
     let (thresholds, dropped): (Vec<_>, Vec<_>) =
         rules.into_iter().partition(|rule| rule.labels().into_iter().all(runs));
     let model = file.load.as_ref().map_or(Model::Open, |load| load.model);
-    let primary = file.primary.as_deref().unwrap_or(default_primary(model));
+    let received = file.load.as_ref().is_none_or(|load| load.subscriptions != Some(0));
+    let primary = file.primary.as_deref().unwrap_or(default_primary(model, received));
     let primary =
         measure(primary).map_err(|remedy| Problem::new(["primary"], "unknown figure", &remedy))?;
     Ok(Scenario {

@@ -51,6 +51,10 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["cluster-type"] if system.service() != Some(Service::Msk) => {
             Err("only clusters of Amazon MSK are of several types")
         }
+        ["stream"] if kafka => Err("`stream` is one of Redis; of Kafka write `topic: {name: …}`"),
+        ["stream"] if !system.has_key("stream") => {
+            Err("only Redis Streams has streams that may be there already")
+        }
         ["maxlen"] if !system.has_key("maxlen") => Err("only Redis Streams trims by `maxlen`"),
         ["consume", "mode"] if !system.has_key("consume.mode") => {
             Err("only Redis Lists and Kafka have a choice of `consume.mode`")

@@ -51,6 +51,9 @@ pub struct SystemConfig {
     pub client: BTreeMap<String, String>,
     pub heap: Bytes,
     pub keys: u16,
+    /// Redis Streams only: of one that is there already and not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
     /// Redis Streams only: `MAXLEN ~` of every XADD, in entries; `None` never trims.
     pub maxlen: Option<u64>,
     pub reply: Reply,
@@ -97,7 +100,10 @@ impl ClientLibrary {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Topic {
-    /// Partitions of the topic.
+    /// Of one that is there already and not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Partitions of the topic; of one that is there already those that are written to.
     pub partitions: u16,
     /// Copies of each partition (replication factor).
     pub replicas: u16,
@@ -207,8 +213,10 @@ impl SystemConfig {
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
         let heap = Bytes(if nodes > 1 { 1 << 29 } else { 1 << 30 });
         let stock = settings.stock.unwrap_or(false);
-        let maxlen = (system.has_key("maxlen") && !stock).then_some(1_000_000);
+        let trims = system.has_key("maxlen") && !stock && settings.stream.is_none();
+        let maxlen = trims.then_some(1_000_000);
         let batch = if system.software() == Software::Sns { MOST_RECEIVED } else { 500 };
+        let (name, partitions) = (topic.name.clone(), topic.partitions.unwrap_or(1));
         Self {
             system,
             same_as: None,
@@ -223,10 +231,11 @@ impl SystemConfig {
             preloaded: false,
             broker: settings.broker.clone(),
             sentinel: settings.sentinel.clone(),
-            topic: Topic { partitions: topic.partitions.unwrap_or(1), replicas, config },
+            topic: Topic { name, partitions, replicas, config },
             client,
             heap: settings.heap.unwrap_or(heap),
             keys: settings.keys.unwrap_or(1),
+            stream: settings.stream.clone(),
             maxlen: settings.maxlen.map_or(maxlen, |maxlen| maxlen.0),
             reply: settings.reply.unwrap_or(Reply::On),
             wait: settings.wait,
@@ -272,6 +281,28 @@ impl SystemConfig {
             }
             _ => 0.0,
         }
+    }
+
+    /// The topic or stream that is there already: nothing of it is made, deleted or trimmed.
+    pub fn existing(&self) -> Option<&str> {
+        self.topic.name.as_deref().or(self.stream.as_deref())
+    }
+
+    /// Why no such brokers can be started here; those that run already are as many as they are.
+    pub fn only_elsewhere(&self) -> Option<String> {
+        let (nodes, copies) = (self.nodes, self.topic.replicas);
+        if let Some(name) = self.existing() {
+            return Some(format!("`{name}`, and brokers that are started here are empty"));
+        }
+        // Of a Redis Cluster as many as it takes are started.
+        if self.cluster.is_none() && !matches!(nodes, 1 | 3) {
+            return Some(format!(
+                "`nodes: {nodes}`, and brokers are started here with 1 node or with 3"
+            ));
+        }
+        (copies > nodes).then(|| {
+            format!("`topic.replicas: {copies}`, more copies than the brokers have nodes ({nodes})")
+        })
     }
 
     /// Partitions, channels, streams or lists that one connection spreads its messages over.

@@ -2,25 +2,28 @@
 //! and warmed brokers, cells, results.
 //!
 //! Results are written before anything is torn down, cell by cell: a run that is killed leaves what
-//! it had.
+//! it had. What goes wrong with one cell or one label is kept with it and told; the others are
+//! measured all the same.
 
 mod best;
+mod brokers;
+mod end;
 mod first;
+mod gone;
 mod half;
 mod refuse;
 mod step;
 mod window;
 
 use super::StudyError;
-use super::broker::{order, points, settle, warm};
+use super::broker::{order, points};
 use crate::clock::Clock;
 use crate::driver::Target;
 use crate::engine::{Floor, Observer, floor};
 use crate::environment::{Broker, Environment, EnvironmentError};
 use crate::experiment::ExperimentContext;
-use crate::model::Software;
 use crate::random::SplitMix64;
-use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder, Status, Storage};
+use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder};
 use crate::scenario::{Cell, Scenario, Setting, SystemConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -70,8 +73,13 @@ struct RunningStudy<'a, 'b> {
     settings: BTreeMap<(String, String), Setting>,
     /// Settings tried so far.
     tries: u64,
-    broker_died: bool,
-    /// Measured so far, those included that the harness spoilt.
+    /// Labels whose broker is gone or never came, each with why: nothing of them is measured.
+    gone: BTreeMap<String, String>,
+    /// What kept a cell from being measured first: all there is to say where none was.
+    first_error: Option<StudyError>,
+    /// Cells of which something was measured.
+    measured: u64,
+    /// Windows so far, those included that the harness spoilt.
     windows: u64,
     /// Of them, those that the harness spoilt and that were measured again.
     repeated: usize,
@@ -84,8 +92,12 @@ pub fn run(
     observer: &mut dyn StudyObserver,
 ) -> Result<FinishedStudy, StudyError> {
     refuse::faults_of_others(&study)?;
+    let ours = study.environment.name() != "external";
+    if ours {
+        refuse::clusters_of_others(study.scenario)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    refuse::to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
+    refuse::to_spin_on(cores, study.scenario, ours)?;
     let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
@@ -105,7 +117,9 @@ pub fn run(
         floors: BTreeMap::new(),
         settings: BTreeMap::new(),
         tries: 0,
-        broker_died: false,
+        gone: BTreeMap::new(),
+        first_error: None,
+        measured: 0,
         windows: 0,
         repeated: 0,
     };
@@ -146,7 +160,7 @@ impl RunningStudy<'_, '_> {
         let together =
             if cells.iter().all(|cell| cell.faults.is_empty()) { cells.len().max(1) } else { 1 };
         for cells in cells.chunks(together) {
-            if self.interrupted() || self.broker_died {
+            if self.interrupted() {
                 break;
             }
             self.on_one_broker(label, config, cells, block)?;
@@ -161,14 +175,21 @@ impl RunningStudy<'_, '_> {
         cells: &[Cell],
         block: u32,
     ) -> Result<(), StudyError> {
-        let mut broker = match cells.iter().rfind(|cell| self.not_run(cell, block).is_none()) {
-            Some(able) => Some(self.ready_broker(label, config, able, &block.to_string())?),
+        let able = cells.iter().rfind(|cell| self.not_run(cell, block).is_none());
+        let mut broker = match able {
             None => None,
+            Some(able) => match self.ready_broker(label, config, able, &block.to_string()) {
+                Ok(broker) => Some(broker),
+                Err(error) => {
+                    self.lose(label, error)?;
+                    None
+                }
+            },
         };
         let mut used = false;
         for index in points(cells.len(), self.study.scenario.seed, block) {
             let cell = &cells[index];
-            if self.interrupted() || self.broker_died {
+            if self.interrupted() {
                 break;
             }
             if let Some(record) = self.not_run(cell, block) {
@@ -187,78 +208,25 @@ impl RunningStudy<'_, '_> {
         }
     }
 
-    /// A broker that was started for this label, and warmed if `able` needs it.
-    fn ready_broker(
-        &mut self,
-        label: &str,
-        config: &SystemConfig,
-        able: &Cell,
-        when: &str,
-    ) -> Result<Box<dyn Broker>, StudyError> {
-        self.step(&format!("{label}: starting the broker"));
-        if self.study.scenario.fresh_brokers.is_none() {
-            self.study.environment.renew()?;
-        }
-        let here = config.system.service().is_none();
-        if here && u32::from(config.nodes) > self.manifest.host.cores {
-            let (nodes, cores) = (config.nodes, self.manifest.host.cores);
-            self.warn(format!(
-                "{label}: more brokers ({nodes}) than cores ({cores}): no speed verdict"
-            ));
-        }
-        let mut broker = self.study.environment.start(config)?;
-        self.manifest.storage = self.study.environment.storage();
-        if let Some(warning) = self.manifest.storage.as_ref().and_then(Storage::warning) {
-            self.warn(warning);
-        }
-        // An experiment takes its own time over a cell;
-        // only a compiler takes more than that to get warm.
-        let compiled = config.system.software() == Software::Kafka;
-        let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
-        if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
-            self.step(&format!("{label}: warming the broker"));
-            let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));
-            let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer)
-                .map_err(|cause| StudyError::CellRun { label: label.to_owned(), cause })?;
-            self.manifest.cold_start.entry(label.to_owned()).or_insert(cold);
-            broker.note_warm();
-        }
-        Ok(broker)
-    }
-
-    /// Takes the broker away and waits until the machine is quiet.
-    fn dismiss(
-        &mut self,
-        broker: Box<dyn Broker>,
-        label: &str,
-        when: &str,
-    ) -> Result<(), StudyError> {
-        self.step(&format!("{label}: stopping the broker"));
-        broker.stop()?;
-        self.quiet(&format!("{label}, {when}"));
-        Ok(())
-    }
-
-    /// Waits until what was written is on the disk: nobody pays for what came before.
-    fn quiet(&mut self, what: &str) {
-        if !self.interrupted() && !settle(self.study.interrupted) {
-            self.warn(format!("{what}: the disk was still writing 20 s after it"));
-        }
-    }
-
-    /// The record of a cell that is not run: its system cannot, or no rate was found for it.
+    /// The record of a cell that is not run: its system cannot, no rate was found for it, or its
+    /// broker is gone.
     fn not_run(&self, cell: &Cell, block: u32) -> Option<CellRecord> {
         let unable = cell.cannot().map(|why| cell.record(block).unable(why));
         unable
             .or_else(|| self.without_rate(cell, block))
             .or_else(|| self.without_setting(cell, block))
+            .or_else(|| self.without_broker(cell, block))
     }
 
     fn cell(&mut self, cell: &Cell, block: u32, broker: &mut dyn Broker) -> Result<(), StudyError> {
         let name = format!("{} {} block {block}", cell.label, cell.point);
         let floor = self.floor(cell, &name);
         self.step_in_short(&name, &in_short(cell));
-        let (mut output, used) = self.window(cell, block, &name, broker)?;
+        let (mut output, used) = match self.window(cell, block, &name, broker) {
+            Ok(measured) => measured,
+            Err(error) => return self.not_begun(cell, block, error, broker),
+        };
+        self.measured += 1;
         raise(&mut output.record.floor, &floor);
         output.broker_log = broker.log_tail(200);
         if let Some(storage) = &self.manifest.storage {
@@ -268,6 +236,12 @@ impl RunningStudy<'_, '_> {
         output.record.observations.extend(self.seen_by_search(cell, block));
         output.record.observations.extend(self.seen_by_tries(cell, block));
         output.record.setting = self.setting_found(cell).and_then(|found| found.setting.clone());
+        // Of brokers that run already they know how many they are.
+        let told = output.record.description.broker_config.get("brokers");
+        let told = told.and_then(|nodes| nodes.parse().ok());
+        if let Some(nodes) = told.filter(|_| !self.ours()) {
+            output.record.id.nodes = nodes;
+        }
         // Kafka does not tell its own version; who started it knows.
         if let Some(version) = broker.version() {
             output.record.description.broker_version = version;
@@ -280,10 +254,12 @@ impl RunningStudy<'_, '_> {
             }
         }
         self.keep(&output)?;
-        self.broker_died = output.record.error.is_some();
+        if let Some(error) = output.record.error.filter(|_| broker.check().is_err()) {
+            self.gone.entry(cell.label.clone()).or_insert(error);
+        }
         // What went through faults is thrown away whole.
-        let used = used.filter(|_| !self.broker_died && cell.faults.is_empty());
-        self.deleted(&name, used);
+        let here = !self.gone.contains_key(&cell.label);
+        self.deleted(&name, used.filter(|_| here && cell.faults.is_empty()));
         Ok(())
     }
 
@@ -341,43 +317,6 @@ impl RunningStudy<'_, '_> {
         self.folder.write_manifest(&self.manifest)
     }
 
-    fn finish(mut self, result: Result<(), StudyError>) -> Result<FinishedStudy, StudyError> {
-        let interrupted = self.interrupted();
-        if self.done == 0 {
-            if interrupted {
-                return Err(StudyError::Interrupted);
-            }
-            result?;
-        } else if let Err(error) = result {
-            // Something is measured: keep it, and say what stopped the rest.
-            if let StudyError::Result(_) = error {
-                return Err(error);
-            }
-            self.broker_died = true;
-            self.warn(format!("the run ended early: {error}"));
-        }
-        for warning in self.study.environment.warnings() {
-            self.warn(warning);
-        }
-        if self.repeated > 0 {
-            let (repeated, most) = (self.repeated, self.study.scenario.repeat_spoilt);
-            self.warn(format!(
-                "{repeated} windows that the harness spoilt were measured again, blind to their \
-                 values, each at most {most} times"
-            ));
-        }
-        self.manifest.network_path = self.study.environment.network_path();
-        self.manifest.provided = self.study.environment.facts();
-        self.manifest.status = match () {
-            () if interrupted => Status::Interrupted,
-            () if self.broker_died => Status::Invalid,
-            () => Status::Complete,
-        };
-        self.manifest.finished_at = Some(jiff::Timestamp::now().to_string());
-        self.folder.write_manifest(&self.manifest)?;
-        Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
-    }
-
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
         let tail: String = self
             .folder
@@ -396,6 +335,11 @@ impl RunningStudy<'_, '_> {
     fn run_number(&self, number: u64) -> u64 {
         let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
         SplitMix64::stream(run, number).next_u64()
+    }
+
+    /// Whether the brokers are started here.
+    fn ours(&self) -> bool {
+        self.study.environment.name() != "external"
     }
 
     fn interrupted(&self) -> bool {

@@ -232,6 +232,14 @@ pub fn error_text(text: &[u8]) -> String {
     head.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
+/// What the server refuses with, where a reply is an error.
+pub fn refusal(reply: &[u8]) -> Option<String> {
+    match token(reply) {
+        Ok(Some((Token::Error(text), _))) => Some(error_text(text)),
+        _ => None,
+    }
+}
+
 /// Appends `*n\r\n`.
 pub fn array_header(out: &mut Vec<u8>, length: usize) {
     out.push(b'*');

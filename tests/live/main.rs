@@ -5,6 +5,7 @@
 mod cluster;
 mod docker;
 mod environment;
+mod existing;
 mod failover;
 mod faults;
 mod flow;
@@ -13,6 +14,8 @@ mod kafka;
 mod load;
 mod memorydb;
 mod nodes;
+mod others;
+mod outlive;
 mod poison;
 mod power;
 mod redis;

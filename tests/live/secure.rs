@@ -225,7 +225,7 @@ fn cell(system: &str) -> Cell {
     from_text("x", &text, &Overrides::default()).unwrap().cells()[0].clone()
 }
 
-fn open(system: &str, Reach { addresses, access }: Reach) -> Box<dyn driver::Driver> {
+fn open(system: &str, Reach { addresses, access, .. }: Reach) -> Box<dyn driver::Driver> {
     let (name, routes) = (format!("bb-live-{system}"), Routes::default());
     let target = Target { addresses, routes, access, name, clock: Clock::start() };
     driver::open(&cell(system), target).unwrap()

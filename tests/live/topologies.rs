@@ -59,6 +59,20 @@ fn leader_other_than(cluster: &mut dyn ClusterView, old: &str) -> Result<String,
     }
 }
 
+/// Who leads, once all the others say that they follow. Not who led a moment ago: Sentinel fails
+/// over again when a busy machine keeps the new primary silent for the second that it may be.
+fn leader_of(cluster: &mut dyn ClusterView, servers: &[String]) -> Result<String, String> {
+    let leader = cluster.leader(0).map_err(|error| error.to_string())?;
+    for server in servers {
+        let role = redis(server, "INFO replication").map_err(|error| error.to_string())?;
+        let wanted = if *server == leader { "role:master" } else { "role:slave" };
+        if role != wanted {
+            return Err(format!("{server}: {role}, {leader} leads"));
+        }
+    }
+    Ok(leader)
+}
+
 fn redundancy(cluster: &mut dyn ClusterView, wanted: (u32, u32)) -> Result<(), String> {
     match cluster.redundancy() {
         Ok(found) if found == wanted => Ok(()),
@@ -76,14 +90,17 @@ fn index_of(broker: &mut dyn Broker, advertised: &str) -> usize {
         .unwrap()
 }
 
-/// One command and the first line of its reply.
+/// One command and the first line of its reply, or the third where the first is a length: what
+/// `INFO` says below its title.
 fn redis(address: &str, words: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(format!("{words}\r\n").as_bytes())?;
     let mut reply = [0; 256];
     let read = stream.read(&mut reply)?;
-    Ok(String::from_utf8_lossy(&reply[..read]).lines().next().unwrap_or_default().to_owned())
+    let reply = String::from_utf8_lossy(&reply[..read]);
+    let line = if reply.starts_with('$') { 2 } else { 0 };
+    Ok(reply.lines().nth(line).unwrap_or_default().to_owned())
 }
 
 /// As in `/proc/<pid>/stat`.
@@ -127,15 +144,14 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     broker.faultable().unwrap().act(0, NodeAction::Kill).unwrap();
     assert_eq!((broker.faultable().unwrap().nodes()[0].pid, broker.pids().len()), (0, 5));
     broker.check().expect("a death that was meant is none");
-    let second = within("another leads", || leader_other_than(cluster.as_mut(), &first));
+    within("another leads", || leader_other_than(cluster.as_mut(), &first));
     // Whoever leads now has one replica at most.
     within("one copy is missing", || redundancy(cluster.as_mut(), (2, 3)));
     broker.faultable().unwrap().act(0, NodeAction::Start).unwrap();
     assert_ne!(broker.faultable().unwrap().nodes()[0].pid, 0);
     within("all copies are there again", || redundancy(cluster.as_mut(), (3, 3)));
-    assert_eq!(cluster.leader(0).unwrap(), second);
-    let role = redis(&first, "INFO replication").unwrap();
-    assert!(role.starts_with('$'), "{role}");
+    let second =
+        within("one leads and two follow", || leader_of(cluster.as_mut(), &broker.addresses()));
 
     // Paused: every thread stands, it is no death, and an orderly end reaches it all the same.
     let index = index_of(broker.as_mut(), &second);
@@ -143,11 +159,11 @@ fn a_replica_takes_over_and_the_old_primary_comes_back_as_one() {
     broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
     assert!(states(pid).iter().all(|state| *state == 'T'), "{:?}", states(pid));
     broker.check().unwrap();
-    let third = within("another leads", || leader_other_than(cluster.as_mut(), &second));
+    within("another leads", || leader_other_than(cluster.as_mut(), &second));
     broker.faultable().unwrap().act(index, NodeAction::Resume).unwrap();
     assert!(states(pid).iter().all(|state| *state != 'T'), "{:?}", states(pid));
     within("the paused one follows", || redundancy(cluster.as_mut(), (3, 3)));
-    assert_eq!(cluster.leader(0).unwrap(), third);
+    within("one leads and two follow", || leader_of(cluster.as_mut(), &broker.addresses()));
     broker.faultable().unwrap().act(index, NodeAction::Pause).unwrap();
     broker.faultable().unwrap().act(index, NodeAction::Stop).unwrap();
     assert!(usage(pid).is_none());

@@ -107,7 +107,14 @@ pub struct IamKeys {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RedisKeys {
-    pub address: String,
+    #[serde(default, deserialize_with = "given")]
+    pub address: Option<String>,
+    /// In place of the address: they tell where the primary is.
+    #[serde(default)]
+    pub sentinels: Vec<String>,
+    /// What they call it.
+    #[serde(default, deserialize_with = "given")]
+    pub primary: Option<String>,
     #[serde(default, deserialize_with = "given")]
     pub tls: Option<TlsKeys>,
     #[serde(default, deserialize_with = "given")]

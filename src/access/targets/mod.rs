@@ -5,17 +5,20 @@
 //! is never shown: an error quotes a value only where none can be a secret. A secret is a
 //! reference, `${env:NAME}`, and nothing else.
 
+mod address;
+mod flags;
 mod keys;
 mod logins;
 mod sns;
 
-use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
+pub use flags::targets_from_flags;
+
+use super::{Access, SecretString, Terms, Tls};
 use crate::model::{Service, Software, System};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
-use keys::{
-    KafkaKeys, NO_REFERENCE, REFERENCE, RedisKeys, Reference, TargetsFile, TlsKeys, TlsMap,
-};
+use address::{SENTINEL, host_and_port, socket_or_server};
+use keys::{KafkaKeys, RedisKeys, TargetsFile, TlsKeys, TlsMap};
 use logins::{LoginPlace, Logins};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,9 +67,12 @@ impl Targets {
 
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// `host:port` of each.
+    /// `host:port` of each; of Redis also the path of a socket.
     pub addresses: Vec<String>,
     pub access: Access,
+    /// The addresses are those of Sentinels, which call what they watch so; `None` where nobody
+    /// said so, and they may be all the same.
+    pub primary: Option<String>,
 }
 
 /// What a run may do and what it is told beside the file.
@@ -153,6 +159,8 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
         "sasl.iam",
         "client",
         "address",
+        "sentinels",
+        "primary",
         "database",
         "iam",
         "endpoints",
@@ -224,7 +232,33 @@ fn kafka_of(
         client: keys.client,
         ..Terms::default()
     };
-    Ok(Reach { addresses, access: terms.into() })
+    Ok(Reach { addresses, access: terms.into(), primary: None })
+}
+
+/// Where it is, or the Sentinels that tell where it is.
+fn redis_addresses(block: &str, keys: &RedisKeys) -> Result<Vec<String>, Problem> {
+    let wrong = |path: &[&str], remedy| {
+        let place = [block].into_iter().chain(path.iter().copied());
+        Problem::new(place, "not an address", remedy)
+    };
+    match (&keys.address, &keys.sentinels[..]) {
+        (None, []) => Err(Problem::new(
+            [block],
+            "it names no server",
+            "add `address: host:port`, or `sentinels` and what they call it, `primary`",
+        )),
+        (Some(address), []) => {
+            let remedy = "write host:port or unix:///path; TLS and login have their own keys";
+            Ok(vec![socket_or_server(address).ok_or_else(|| wrong(&["address"], remedy))?])
+        }
+        (_, sentinels) => {
+            let address = |(index, text): (usize, &String)| {
+                let address = host_and_port(text, Some(SENTINEL));
+                address.ok_or_else(|| wrong(&["sentinels", &index.to_string()], "write host:port"))
+            };
+            sentinels.iter().enumerate().map(address).collect()
+        }
+    }
 }
 
 fn redis_of(
@@ -233,16 +267,9 @@ fn redis_of(
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Reach, Problem> {
-    let wrong = || {
-        Problem::new(
-            [block, "address"],
-            "not an address",
-            "write host:port; TLS and login have their own keys",
-        )
-    };
-    let address = host_and_port(&keys.address, Some(6379)).ok_or_else(wrong)?;
+    let addresses = redis_addresses(block, &keys)?;
     let tls = tls_of(block, keys.tls.take(), folder)?;
-    let place = LoginPlace { block, address: &address, tls: tls.is_some(), folder, around };
+    let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };
     let logins = place.redis(&mut keys)?;
     let terms = Terms {
         remote: around.remote,
@@ -252,7 +279,7 @@ fn redis_of(
         database: keys.database,
         ..Terms::default()
     };
-    Ok(Reach { addresses: vec![address], access: terms.into() })
+    Ok(Reach { addresses, access: terms.into(), primary: keys.primary })
 }
 
 const SET_IT: &str = "set it to the password in the environment of brokerbench";
@@ -278,101 +305,6 @@ fn tls_of(target: &str, keys: Option<TlsKeys>, folder: &Path) -> Result<Option<T
         }
     };
     Tls::new(ca, identity).map(Some).map_err(|error| at(error.part, error.what))
-}
-
-/// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as
-/// `redis[s]://[user[:${env:NAME}]@]host[:port][/db]`.
-pub fn targets_from_flags(
-    kafka: Option<&str>,
-    redis: Option<&str>,
-    around: &Around<'_>,
-) -> Result<Targets, ScenarioError> {
-    let kafka = kafka.map(|list| kafka_list(list, around)).transpose()?;
-    let redis = redis.map(|url| redis_url(url, around)).transpose()?;
-    Ok(Targets { kafka, redis, ..Targets::default() })
-}
-
-fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
-    let refuse = |part: &str| {
-        let what = if part.contains('@') {
-            "not an address".into()
-        } else {
-            format!("`{part}` is not an address")
-        };
-        ScenarioError::of_source(
-            "--kafka",
-            what,
-            "write HOST:PORT, several with commas; TLS and login need --targets",
-        )
-    };
-    let parts = list.split(',').map(str::trim);
-    let addresses: Result<_, _> =
-        parts.map(|part| host_and_port(part, None).ok_or_else(|| refuse(part))).collect();
-    Ok(Reach {
-        addresses: addresses?,
-        access: Terms { remote: around.remote, ..Terms::default() }.into(),
-    })
-}
-
-/// Messages about this text show nothing before its `@`: a password may stand there.
-fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
-    let shown =
-        url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, rest)| format!("***@{rest}"));
-    let refuse = |why: &str| {
-        let remedy = "write redis://[user:${env:NAME}@]host:port[/db], or rediss:// for TLS";
-        ScenarioError::of_source("--redis", format!("`{shown}`: {why}"), remedy)
-    };
-    let (tls, rest) = match (url.strip_prefix("redis://"), url.strip_prefix("rediss://")) {
-        (Some(rest), _) => (false, rest),
-        (None, Some(rest)) => (true, rest),
-        (None, None) => return Err(refuse("it begins with neither redis:// nor rediss://")),
-    };
-    let (userinfo, rest) =
-        rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
-    let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let database = if database.is_empty() { Ok(0) } else { database.parse() };
-    let database =
-        database.map_err(|_| refuse("what follows the `/` is not the number of a database"))?;
-    let address = host_and_port(host, Some(6379))
-        .ok_or_else(|| refuse("host or port is missing or wrong"))?;
-    let login = match userinfo {
-        None => None,
-        Some(userinfo) => {
-            let (user, reference) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-            let reference = Reference::of(reference).ok_or_else(|| {
-                refuse(&format!(
-                    "the password is missing or no reference: {NO_REFERENCE}; {REFERENCE}"
-                ))
-            })?;
-            let password = reference
-                .resolve(around)
-                .map_err(|what| ScenarioError::of_source("--redis", what, SET_IT))?;
-            let user = (!user.is_empty()).then(|| user.to_owned());
-            Some(Login { user, password, mechanism: Mechanism::Plain })
-        }
-    };
-    let tls = tls
-        .then(|| Tls::new(None, None))
-        .transpose()
-        .map_err(|error| refuse(&error.to_string()))?;
-    let terms = Terms { remote: around.remote, tls, login, database, ..Terms::default() };
-    Ok(Reach { addresses: vec![address], access: terms.into() })
-}
-
-/// `host:port` in its plain form; IPv6 in brackets.
-fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
-    let in_brackets = text.starts_with('[') && text.ends_with(']');
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !in_brackets => (host, Some(port.parse().ok()?)),
-        _ => (text, default),
-    };
-    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let allowed = |c: char| {
-        c.is_ascii_alphanumeric() || "-._".contains(c) || (name.is_some() && ":%".contains(c))
-    };
-    let plain = !name.unwrap_or(host).is_empty() && name.unwrap_or(host).chars().all(allowed);
-    let port = port.filter(|port| *port > 0)?;
-    plain.then(|| format!("{host}:{port}"))
 }
 
 #[cfg(test)]

@@ -62,5 +62,5 @@ pub fn reach(keys: SnsKeys, folder: &Path, around: &Around<'_>) -> Result<Reach,
     let aws = Some(AwsIdentity::of(chain, region));
     let terms = Terms { remote: around.remote, tls, aws, ..Terms::default() };
     let addresses = urls.into_iter().map(|url| url.address).collect();
-    Ok(Reach { addresses, access: terms.into() })
+    Ok(Reach { addresses, access: terms.into(), primary: None })
 }

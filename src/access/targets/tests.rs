@@ -1,7 +1,8 @@
 //! Targets files and addresses: what is read, what is refused, and that no error shows a secret.
 
+use super::flags::{kafka_list, redis_url};
 use super::*;
-use crate::access::ExposeSecret;
+use crate::access::{ExposeSecret, Mechanism};
 
 const SENTINEL: &str = "s3cret-sentinel";
 
@@ -364,4 +365,30 @@ fn a_build_without_aws_says_so() {
     let (key, error) = refused(text);
     assert_eq!(key, "msk.sasl.mechanism");
     assert!(error.contains("--features aws") && error.contains("SCRAM-SHA-512"), "{error}");
+}
+
+#[test]
+fn sentinels_and_sockets_are_addresses_of_redis() {
+    let redis = |rest: &str| {
+        file(&format!("schema: 1\nredis:\n  {rest}\n")).map(|targets| targets.redis.unwrap())
+    };
+    let found = redis("sentinels: [a, 'b:5']\n  primary: orders").unwrap();
+    assert_eq!(found.addresses, ["a:26379", "b:5"]);
+    assert_eq!(found.primary.as_deref(), Some("orders"));
+    let both = redis("address: h:1\n  sentinels: [a:2]\n  primary: orders").unwrap();
+    assert_eq!(both.addresses, ["a:2"], "they know better");
+    assert_eq!(redis("address: unix:///run/redis.sock").unwrap().addresses, ["/run/redis.sock"]);
+    assert_eq!(url("unix:///run/redis.sock").unwrap().addresses, ["/run/redis.sock"]);
+    for (rest, key) in [
+        ("primary: orders", "redis"),
+        ("sentinels: [a, 'redis://b']", "redis.sentinels[1]"),
+        ("address: unix://run", "redis.address"),
+    ] {
+        let error = redis(rest).err().unwrap();
+        assert_eq!(&*error.problem.key(), key, "{error}");
+    }
+    for wrong in ["unix://", "unix:///", "unix://relative", "unix:///me:s3cret-sentinel@x"] {
+        let error = url(wrong).err().unwrap();
+        assert!(!error.to_string().contains(SENTINEL), "{error}");
+    }
 }

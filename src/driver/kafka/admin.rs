@@ -20,6 +20,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long the brokers may take to make a topic and elect its leaders.
 const MAKE: Duration = Duration::from_secs(30);
+/// As many as the cluster makes where nobody says how many.
+const DEFAULT_COPIES: i32 = -1;
 /// How long one answer to a deletion or a question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -73,6 +75,10 @@ pub const REPLICAS: &str = "replicas";
 
 pub type Entries = BTreeMap<String, String>;
 
+pub const KAFKA: &str = "Apache Kafka";
+/// Who else speaks Kafka's protocol, by what the names of their clusters begin with.
+const OTHERS: &[(&str, &str)] = &[("redpanda.", "Redpanda")];
+
 /// Deletes what these runs left behind; returns the topics.
 pub fn sweep(
     addresses: &[String],
@@ -109,20 +115,21 @@ impl Admin {
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation};
         let Clients { settings, log, clock, .. } = &self.clients;
-        let mut new = NewTopic::new(
-            name,
-            topic.partitions.into(),
-            TopicReplication::Fixed(topic.replicas.into()),
-        );
-        for (key, value) in &topic.config {
-            new = new.set(key, value);
-        }
-        let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
-        let made = self.runtime.block_on(self.client.create_topics([&new], &options));
-        let results = made.map_err(|error| self.clients.lost(error))?;
-        if let Some((topic, code)) = results.into_iter().find_map(Result::err) {
-            return Err(refused("make a topic", log.explain(format!("{topic}: {code}"))));
+        let made = match self.create(name, topic, topic.replicas.into())? {
+            // Where a cluster demands more than the one copy that nobody asked for: its default.
+            Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
+                self.create(name, topic, DEFAULT_COPIES)?
+            }
+            made => made,
+        };
+        if let Err(code) = made {
+            let policy = match code {
+                PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
+                _ => "",
+            };
+            return Err(refused("make a topic", log.explain(format!("{name}: {code}{policy}"))));
         }
         // The brokers must agree.
         let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
@@ -166,6 +173,32 @@ impl Admin {
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
+    }
+
+    /// Whether the cluster made it.
+    fn create(
+        &self,
+        name: &str,
+        topic: &Topic,
+        copies: i32,
+    ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
+        let mut new =
+            NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
+        for (key, value) in &topic.config {
+            new = new.set(key, value);
+        }
+        let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
+        let made = self.runtime.block_on(self.client.create_topics([&new], &options));
+        let results = made.map_err(|error| self.clients.lost(error))?;
+        let refused = results.into_iter().find_map(Result::err);
+        Ok(refused.map_or(Ok(()), |(_, code)| Err(code)))
+    }
+
+    /// What the cluster is, as far as its name tells.
+    pub fn product(&self) -> &'static str {
+        let name = self.client.inner().fetch_cluster_id(ANSWER).unwrap_or_default();
+        let known = OTHERS.iter().find(|(prefix, _)| name.starts_with(prefix));
+        known.map_or(KAFKA, |(_, product)| *product)
     }
 
     /// Deletes topics; one that is not there is no error.

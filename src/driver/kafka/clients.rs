@@ -3,6 +3,7 @@
 
 use super::load::client_log::{ClientLog, KafkaContext};
 use super::load::ffi::{ConsumerHandle, ProducerHandle, give_token};
+use super::load::throttle::Throttle;
 use super::settings::ClientSettings;
 use crate::clock::Clock;
 use crate::driver::DriverError;
@@ -23,12 +24,17 @@ pub struct Clients {
     pub settings: ClientSettings,
     pub log: ClientLog,
     pub members: Members,
+    /// How long quotas held producers and consumers back.
+    pub publishing: Throttle,
+    pub consuming: Throttle,
     pub clock: Clock,
 }
 
 impl Clients {
     pub fn new(settings: ClientSettings, clock: Clock) -> Self {
-        Self { settings, log: ClientLog::default(), members: Members::default(), clock }
+        let (log, members) = (ClientLog::default(), Members::default());
+        let (publishing, consuming) = (Throttle::default(), Throttle::default());
+        Self { settings, log, members, publishing, consuming, clock }
     }
 
     /// A cluster that is not reached, or no more, with the library's last words.
@@ -38,7 +44,8 @@ impl Clients {
 
     pub fn context(&self) -> KafkaContext {
         let tokens = self.settings.access.tokens().map(|login| login.tokens.clone());
-        KafkaContext { log: self.log.clone(), tokens, ..KafkaContext::default() }
+        let (log, throttle) = (self.log.clone(), self.consuming.clone());
+        KafkaContext { log, throttle, tokens, ..KafkaContext::default() }
     }
 
     /// What every client needs before it connects; a broker of MSK takes only so many at once.

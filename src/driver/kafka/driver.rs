@@ -1,6 +1,6 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
-use super::admin::{Admin, Entries, REPLICAS};
+use super::admin::{Admin, Entries, KAFKA, REPLICAS};
 use super::capability::{audit, cluster, large, large_socket, reflector, share_work, stall, work};
 use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
@@ -18,6 +18,7 @@ use crate::driver::{
 use crate::model::System;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, ConsumeMode, Topic};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct KafkaDriver {
     pub(super) clients: Clients,
     /// Settings of broker and topic, read once: a later fault must not change what was measured.
     told: OnceLock<(Entries, Entries)>,
+    /// Where each partition of a topic ended that was there already.
+    pub(super) ends: OnceLock<Vec<i64>>,
 }
 
 /// What speaks to Kafka, with its version.
@@ -47,10 +50,16 @@ pub fn client_version() -> String {
 pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError> {
     let clients =
         Clients::new(ClientSettings::new(cell, &target.addresses, &target.access)?, target.clock);
-    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients, told: OnceLock::new() }))
+    let (told, ends) = (OnceLock::new(), OnceLock::new());
+    Ok(Box::new(KafkaDriver { cell: cell.clone(), target, clients, told, ends }))
 }
 
 impl KafkaDriver {
+    /// Of this cell: its own, or one that is there already.
+    pub(super) fn topic(&self) -> &str {
+        self.cell.config.existing().unwrap_or(&self.target.name)
+    }
+
     pub(super) fn group(&self, subscription: u16) -> String {
         format!("{}-s{subscription}", self.target.name)
     }
@@ -72,7 +81,7 @@ impl KafkaDriver {
             .map_or(Duration::ZERO, |span| Duration::from_nanos(span.nanos()));
         let deadline = Instant::now() + limit.min(PATIENT);
         loop {
-            match self.admin()?.describe(&self.target.name) {
+            match self.admin()?.describe(self.topic()) {
                 Err(_) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(100))
                 }
@@ -87,14 +96,16 @@ impl KafkaDriver {
 
     /// The topic of this cell, to be read without a group.
     pub(super) fn source(&self) -> audit::AuditSource<'_> {
+        let (clients, name, topic) = (&self.clients, &*self.target.name, self.topic());
         let partitions = self.cell.config.topic.partitions;
-        audit::AuditSource { clients: &self.clients, topic: &self.target.name, partitions }
+        let since = self.ends.get().map_or(&[][..], Vec::as_slice);
+        audit::AuditSource { clients, name, topic, partitions, since }
     }
 
     /// Joins the group of `subscription` with these clients.
     fn join(&self, clients: &Clients, subscription: u16) -> Result<KafkaSubscriber, DriverError> {
         let (group, batch) = (self.group(subscription), self.cell.config.consume.batch);
-        KafkaSubscriber::join(clients, &self.target.name, &group, batch)
+        KafkaSubscriber::join(clients, self.topic(), &group, batch)
     }
 
     /// Whether consumers are members of a share group. A reflector knows none: there the cost of
@@ -148,6 +159,9 @@ impl Driver for KafkaDriver {
     }
 
     fn prepare(&self) -> Result<(), DriverError> {
+        if self.cell.config.existing().is_some() {
+            return self.take_up();
+        }
         let (name, topic) = (self.target.name.as_str(), &self.cell.config.topic);
         // The probe has a topic of its own, so that the cell's counts stay clean.
         let probe = format!("{name}-probe");
@@ -160,20 +174,22 @@ impl Driver for KafkaDriver {
             }
         }
         self.probe(&probe)?;
-        if reflector::is_one(&self.target.addresses) {
-            Ok(())
-        } else {
-            admin.delete_topics(&[&probe])
+        if !reflector::is_one(&self.target.addresses)
+            && let Err(why) = admin.delete_topics(&[&probe])
+        {
+            // There are clusters on which none may be deleted: a nuisance, told at the end.
+            self.clients.log.add(&why.to_string());
         }
+        Ok(())
     }
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let connections = self.cell.load.connections;
-        Ok(Box::new(KafkaPublisher::connect(&self.clients, &self.target.name, connections)?))
+        Ok(Box::new(KafkaPublisher::connect(&self.clients, self.topic(), connections)?))
     }
 
     fn probe_publisher(&self, limit: Duration) -> Result<Box<dyn Publisher>, DriverError> {
-        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, &self.target.name)?))
+        Ok(Box::new(KafkaPublisher::probe_publisher(limit, &self.clients, self.topic())?))
     }
 
     fn subscriber(&self, subscription: u16, _: u16) -> Result<Box<dyn Subscriber>, DriverError> {
@@ -228,9 +244,19 @@ impl Driver for KafkaDriver {
         if !reflector::is_one(&self.target.addresses) {
             (description.broker_config, description.topic_config) = self.told()?.clone();
             // The protocol tells features, not releases; who started the broker knows better.
-            description.broker_version = "Apache Kafka (version not told by the broker)".into();
+            let name = if self.target.access.is_ours() { KAFKA } else { self.admin()?.product() };
+            description.broker_version = format!("{name} (version not told by the broker)");
         }
         Ok(description)
+    }
+
+    fn toll(&self) -> BTreeMap<String, u64> {
+        let Clients { publishing, consuming, .. } = &self.clients;
+        [
+            ("ms for which a quota held producers back".to_owned(), publishing.ms()),
+            ("ms for which a quota held consumers back".to_owned(), consuming.ms()),
+        ]
+        .into()
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {
@@ -242,6 +268,9 @@ impl Driver for KafkaDriver {
             .map(|subscription| self.group(subscription))
             .collect();
         admin.delete_groups(&groups.iter().map(String::as_str).collect::<Vec<_>>());
+        if self.cell.config.existing().is_some() {
+            return Ok(());
+        }
         admin.delete_topics(&[&self.target.name, &format!("{}-probe", self.target.name)])
     }
 
@@ -334,51 +363,4 @@ fn survives(topic: &Entries, settings: &ClientSettings, shared: bool) -> Survive
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::cell;
-    use super::*;
-
-    /// With `topic` told; the scenario asks for the most there is.
-    fn class(client: &[(&str, &str)], topic: &[(&str, &str)]) -> (Survives, bool, bool, bool) {
-        let mut cell = cell();
-        let owned = |pairs: &[(&str, &str)]| {
-            pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect()
-        };
-        cell.config.client = owned(client);
-        cell.config.topic.replicas = 3;
-        cell.config.topic.config = owned(&[("flush.messages", "1"), ("min.insync.replicas", "2")]);
-        let settings =
-            ClientSettings::new(&cell, &["127.0.0.1:9092".into()], &Default::default()).unwrap();
-        let found = survives(&owned(topic), &settings, false);
-        let Survives { process_kill, power_loss, node_loss, .. } = found;
-        (found, process_kill, power_loss, node_loss)
-    }
-
-    #[test]
-    fn classes_by_what_is_told() {
-        let of = |client: &[(&str, &str)], topic: &[(&str, &str)]| {
-            let (_, process_kill, power_loss, node_loss) = class(client, topic);
-            (process_kill, power_loss, node_loss)
-        };
-        let (one, three) = (("replicas", "1"), ("replicas", "3"));
-        let (two, each) = (("min.insync.replicas", "2"), ("flush.messages", "1"));
-        assert_eq!(of(&[], &[one]), (true, false, false));
-        assert_eq!(of(&[("acks", "0")], &[one, each]), (false, false, false));
-        assert_eq!(of(&[("acks", "1")], &[one]), (true, false, false));
-        assert_eq!(of(&[("acks", "1")], &[three, two]), (false, false, false));
-        assert_eq!(of(&[], &[one, each]), (true, true, false));
-        assert_eq!(of(&[], &[one, ("flush.messages", "100")]), (true, false, false));
-        assert_eq!(of(&[], &[three]), (true, false, false));
-        assert_eq!(of(&[], &[three, two]), (true, false, true));
-    }
-
-    #[test]
-    fn what_is_not_told_counts_as_the_least() {
-        let (survives, process_kill, power_loss, node_loss) = class(&[("acks", "1")], &[]);
-        assert!(!process_kill && !power_loss && !node_loss && survives.copies == 1);
-        let words = "replicas=not told, min.insync.replicas=not told, flush.messages=not told";
-        assert!(survives.because.contains(words), "{survives:?}");
-        let (stock, ..) = class(&[], &[("flush.messages", "9223372036854775807")]);
-        assert!(stock.because.contains("flush.messages=unset"), "{stock:?}");
-    }
-}
+mod tests;

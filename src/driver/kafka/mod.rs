@@ -10,6 +10,7 @@ mod capability;
 mod client_keys;
 mod clients;
 mod driver;
+mod existing;
 mod load;
 mod settings;
 #[cfg(test)]

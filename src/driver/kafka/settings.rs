@@ -16,7 +16,8 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 
-/// How often a producer tells what it had to send again, where it is asked to.
+/// How often a client tells what it had to send again, and how long it was held back, where it is
+/// asked to.
 const TELL_EVERY_MS: &str = "1000";
 /// Between two attempts to connect to MSK.
 const MSK_BACKOFF: Span = Span::from_secs(1);
@@ -52,6 +53,12 @@ impl ClientSettings {
         let common = common(addresses, cell, access);
         let mut producer = producer(&common, cell, &client);
         let mut consumer = consumer(common, cell);
+        if !access.is_ours() {
+            // Ours have no quota that could hold a client back.
+            for config in [&mut producer, &mut consumer] {
+                config.set("statistics.interval.ms", TELL_EVERY_MS);
+            }
+        }
         for (key, value) in &client {
             producer.set(*key, *value);
             consumer.set(*key, *value);
@@ -86,6 +93,7 @@ impl ClientSettings {
     pub fn admin(&self) -> ClientConfig {
         let mut config = self.producer.clone();
         config.remove("enable.idempotence");
+        config.remove("statistics.interval.ms");
         config
     }
 
@@ -137,8 +145,8 @@ fn common(addresses: &[String], cell: &Cell, access: &Access) -> ClientConfig {
             .set("reconnect.backoff.ms", ms(first))
             .set("reconnect.backoff.max.ms", ms(longest));
     }
-    if let Some(deadline) = cell.load.deadline {
-        common.set("socket.timeout.ms", ms(request_timeout(deadline)));
+    if let Some(silence) = request_timeout(&cell.load) {
+        common.set("socket.timeout.ms", ms(silence));
     }
     secure(&mut common, access);
     common

@@ -2,6 +2,7 @@
 //! leads, and which stream lies where. Anywhere else all of it goes to one server.
 
 use super::SET_UP;
+use super::control::ServerInfo;
 use super::driver::RedisDriver;
 use super::endpoint::Endpoint;
 use super::load::connection::Connection;
@@ -64,13 +65,15 @@ impl RedisDriver {
 
     pub(super) fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
+        let (Some(deadline), Some(patience)) = (load.deadline, request_timeout(load)) else {
+            return self.plain_publisher(load.connections);
+        };
         let rules = RetryRules {
             again: !self.primitive.at_most_once(),
             answers: reply == Reply::On,
             batch: load.batch.max(1),
             deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
+            patience_ns: patience.nanos(),
         };
         let (connections, commands) = (load.connections, self.commands());
         Ok(Box::new(ResilientPublisher::connect(
@@ -80,28 +83,29 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
+            self.switches.for_new_client(),
         )?))
     }
 
     pub(super) fn load_subscriber(
         &self,
-        subscription: u16,
+        place: ConsumerPlace,
         consumer: u16,
+        from: &str,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         if self.cell.config.library() == ClientLibrary::RedisRs {
-            let place = self.place(subscription, consumer);
             return self.primitive.library_consumer(&self.primary.find()?, place);
         }
-        let lanes: Result<Vec<Box<dyn RedisConsumer>>, DriverError> = match self.cell.load.deadline
-        {
-            Some(deadline) => {
-                let lanes = self.consumes_from(subscription, consumer).into_iter();
-                lanes.map(|(primary, place)| self.outliving(primary, place, deadline)).collect()
+        let patience = request_timeout(&self.cell.load);
+        let lanes: Result<Vec<Box<dyn RedisConsumer>>, DriverError> = match patience {
+            Some(patience) => {
+                let lanes = self.consumes_from(place, consumer).into_iter();
+                lanes.map(|(primary, place)| self.outliving(primary, place, patience)).collect()
             }
             None => {
-                let lanes = self.plain_lanes(subscription, consumer)?.into_iter();
+                let lanes = self.plain_lanes(place, consumer)?.into_iter();
                 let open = |(endpoint, place): (Endpoint, ConsumerPlace)| {
-                    Ok(self.primitive.consumer(self.joined(&endpoint, &place)?, place))
+                    Ok(self.primitive.consumer(self.joined(&endpoint, &place, from)?, place))
                 };
                 lanes.map(open).collect()
             }
@@ -121,22 +125,24 @@ impl RedisDriver {
         ConsumerPlace {
             clock: self.target.clock,
             keys: self.keys.clone(),
-            group: format!("g{subscription}"),
+            group: self.group(subscription),
             consumer: format!("c{consumer}"),
             processing: self.processing_list(&self.keys[0], consumer),
             batch: self.cell.config.consume.batch.max(1),
             outlives: self.cell.load.deadline.is_some(),
+            pops_many: self.server.get().is_none_or(ServerInfo::pops_many),
         }
     }
 
-    /// A connection that is ready to consume.
+    /// A connection that is ready to consume; a group that is new begins at the entry `from`.
     pub(super) fn joined(
         &self,
         endpoint: &Endpoint,
         place: &ConsumerPlace,
+        from: &str,
     ) -> Result<Connection, DriverError> {
         let mut connection = Connection::open(endpoint)?;
-        self.primitive.join(&mut connection, place, "$")?;
+        self.primitive.join(&mut connection, place, from)?;
         match self.cell.load.pacer {
             Pacer::Spin => connection.spins = true,
             Pacer::Sleep => connection.nap()?,
@@ -149,9 +155,10 @@ impl RedisDriver {
         &self,
         primary: Primary,
         place: ConsumerPlace,
-        deadline: Span,
+        patience: Span,
     ) -> Result<Box<dyn RedisConsumer>, DriverError> {
         let (primitive, clock) = (self.primitive, place.clock);
+        let switches = self.switches.for_new_client();
         let dial = {
             let place = place.clone();
             move |from: &str| {
@@ -160,17 +167,13 @@ impl RedisDriver {
                 Ok(connection)
             }
         };
-        let inner = primitive.consumer(patiently(SET_UP, || dial("$"))?, place);
+        let inner = primitive.consumer(patiently(SET_UP, || dial(self.first()))?, place);
         // A group that is gone was lost by the server, with or without entries. A new one at the
         // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
         // some may come twice.
-        let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(
-            inner,
-            reconnect,
-            request_timeout(deadline).nanos(),
-            clock,
-        )))
+        let oldest = self.oldest().to_owned();
+        let reconnect = Reconnect::new(move || dial(&oldest));
+        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, patience.nanos(), switches, clock)))
     }
 
     /// To whom a producer leads: one server, or that of each stream.
@@ -183,8 +186,7 @@ impl RedisDriver {
 
     /// From whom a consumer takes, and what: everything from one server, or each stream from its
     /// own. What any node of a Redis Cluster hands out comes from one.
-    fn consumes_from(&self, subscription: u16, consumer: u16) -> Vec<(Primary, ConsumerPlace)> {
-        let whole = self.place(subscription, consumer);
+    fn consumes_from(&self, whole: ConsumerPlace, consumer: u16) -> Vec<(Primary, ConsumerPlace)> {
         if !self.primary.is_of_cluster() || self.primitive.reach() == ConsumerReach::Cluster {
             return vec![(self.primary.clone(), whole)];
         }
@@ -200,12 +202,12 @@ impl RedisDriver {
     /// server comes over one.
     pub(super) fn plain_lanes(
         &self,
-        subscription: u16,
+        whole: ConsumerPlace,
         consumer: u16,
     ) -> Result<Vec<(Endpoint, ConsumerPlace)>, DriverError> {
         let shared = self.primitive.reach() == ConsumerReach::Server;
         let mut lanes: Vec<(Endpoint, ConsumerPlace)> = Vec::new();
-        for (primary, place) in self.consumes_from(subscription, consumer) {
+        for (primary, place) in self.consumes_from(whole, consumer) {
             let endpoint = primary.find()?;
             let same = |(known, _): &(Endpoint, ConsumerPlace)| {
                 shared && known.address() == endpoint.address()
@@ -224,7 +226,8 @@ impl RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Vec<Endpoint>, DriverError> {
-        let lanes = self.plain_lanes(subscription, consumer)?.into_iter();
+        let whole = self.place(subscription, consumer);
+        let lanes = self.plain_lanes(whole, consumer)?.into_iter();
         Ok(lanes.map(|(endpoint, _)| endpoint).unique_by(Endpoint::address).collect())
     }
 

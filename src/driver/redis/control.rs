@@ -15,7 +15,7 @@ use crate::driver::redis::load::copies::CopiesWait;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
 use crate::result::Description;
-use crate::scenario::{Cell, ClientLibrary, Reply};
+use crate::scenario::{Cell, ClientLibrary, ConsumeMode, Reply};
 use crate::units::Span;
 use redis::{Cmd, FromRedisValue, Value};
 use std::collections::BTreeMap;
@@ -57,18 +57,27 @@ const DECISIVE: &[&str] = &[
     "tcp-keepalive",
 ];
 
-/// The oldest major version that knows BLMPOP and the `entries-added` of XINFO STREAM.
-const OLDEST: u32 = 7;
+/// The oldest version that knows LMOVE, XAUTOCLAIM and pops of several elements.
+const OLDEST: (u32, u32) = (6, 2);
+/// The oldest version that knows LMPOP and BLMPOP.
+const LMPOP: (u32, u32) = (7, 0);
 /// The oldest version that knows WAITAOF.
 const WAITAOF: (u32, u32) = (7, 2);
+
+/// Who else speaks Redis's protocol and tells a version of its own, under this field of INFO.
+const OTHERS: &[(&str, &str)] = &[
+    ("valkey_version", "Valkey"),
+    ("dragonfly_version", "Dragonfly"),
+    ("garnet_version", "Garnet"),
+];
 
 /// A server as it describes itself.
 #[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
-    /// `Redis` or `Valkey`.
+    /// `Redis`, or what else it is by its own name.
     pub name: String,
     pub version: String,
-    /// The Redis version whose commands it knows; what Valkey calls `redis_version`.
+    /// The Redis version whose commands it knows; what all others call `redis_version` too.
     pub compatible: String,
     /// Decisive settings, its build and its allocator, read back; without what it does not tell.
     pub settings: BTreeMap<String, String>,
@@ -95,39 +104,57 @@ impl ServerInfo {
         let alone = field("role").zip(field("connected_slaves"));
         let alone = alone.map(|(role, replicas)| role == "master" && replicas == "0");
         let compatible = field("redis_version").unwrap_or("unknown");
-        let (name, version) = match field("server_name") {
-            Some("valkey") => ("Valkey", field("valkey_version").unwrap_or(compatible)),
-            Some(other) if other != "redis" => (other, compatible),
-            _ => ("Redis", compatible),
+        let own = OTHERS.iter().find_map(|(told, name)| Some((*name, field(told)?)));
+        let keydb = field("executable").is_some_and(|path| path.contains("keydb"))
+            || info.lines().any(|line| line.trim() == "# KeyDB");
+        let (name, version) = match (own, field("server_name")) {
+            (Some((name, version)), _) => (name, version.trim_start_matches("df-v")),
+            (None, Some(other)) if other != "redis" => (other, compatible),
+            (None, _) => (if keydb { "KeyDB" } else { "Redis" }, compatible),
         };
         let (name, version, compatible) = (name.into(), version.into(), compatible.into());
         let clustered = field("cluster_enabled") == Some("1");
         Self { name, version, compatible, settings, alone, clustered }
     }
 
-    /// Refuses a server that lacks the commands of this driver.
-    pub fn check(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
-        let major = self.compatible.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < OLDEST) {
-            let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
-            let cause =
-                format!("{found} is too old: {OLDEST}.0 or newer is needed (BLMPOP, XINFO STREAM)");
-            return Err(endpoint.refused("prepare", cause));
-        }
-        Ok(())
-    }
-
-    /// Refuses a server without WAITAOF.
-    pub fn check_for_waitaof(&self, endpoint: &Endpoint) -> Result<(), DriverError> {
+    /// Whether it knows the commands of that version of Redis; one that does not tell is given the
+    /// benefit of the doubt.
+    fn is(&self, least: (u32, u32)) -> bool {
         let mut parts = self.compatible.split('.').map(|part| part.parse::<u32>().ok());
         let version = parts.next().flatten().zip(parts.next().flatten());
-        if version.is_some_and(|version| version < WAITAOF) {
-            let (name, version) = (&self.name, &self.version);
+        version.is_none_or(|version| version >= least)
+    }
+
+    /// Whether it knows LMPOP and BLMPOP; older ones pop one list after the other.
+    pub fn pops_many(&self) -> bool {
+        self.is(LMPOP)
+    }
+
+    /// Refuses a server that lacks the commands of this driver, or of this cell.
+    pub fn check(&self, endpoint: &Endpoint, cell: &Cell) -> Result<(), DriverError> {
+        let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
+        let refuse = |what: &str, cause: String| Err(endpoint.refused(what, cause));
+        let (config, own) = (&cell.config, cell.config.library() == ClientLibrary::Direct);
+        let pops =
+            config.system == System::RedisLists && config.consume.mode == ConsumeMode::Pop;
+        if !self.is(OLDEST) {
+            let cause = format!("{found} is too old: 6.2 or newer is needed (LMOVE, XAUTOCLAIM)");
+            return refuse("prepare", cause);
+        }
+        if pops && !self.pops_many() && !(own && cell.experiment.is_none()) {
             let cause = format!(
-                "{name} {version} has no WAITAOF, which came with Redis 7.2: write `wait` for \
-                 copies in memory, or use a newer server"
+                "{found} has no BLMPOP, which came with Redis 7.0: only plain load through \
+                 `client: {{library: direct}}` does without; write `consume: {{mode: reliable}}`, \
+                 or use a newer server"
             );
-            return Err(endpoint.refused("`wait-aof`", cause));
+            return refuse("popping", cause);
+        }
+        if config.wait_aof.is_some() && !self.is(WAITAOF) {
+            let cause = format!(
+                "{found} has no WAITAOF, which came with Redis 7.2: write `wait` for copies in \
+                 memory, or use a newer server"
+            );
+            return refuse("`wait-aof`", cause);
         }
         Ok(())
     }
@@ -328,11 +355,11 @@ pub fn describe(
 
 /// What clients try again, and for how long.
 fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
-    let Some(deadline) = cell.load.deadline else {
-        return "nothing: a lost connection ends the load".into();
+    let load = &cell.load;
+    let (Some(deadline), Some(silence)) = (load.deadline, request_timeout(load)) else {
+        return "nothing: a lost connection is made again, and what it owed is in doubt".into();
     };
-    let (silence, first, longest) =
-        (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
+    let (first, longest) = (Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = if primitive.at_most_once() {
         "a PUBLISH that was refused or never written, no other"
     } else {
@@ -346,55 +373,4 @@ fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A server that takes connections and never answers: whatever needs an answer fails otherwise.
-    #[test]
-    fn what_belongs_to_others_is_not_deleted() {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let endpoint =
-            Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string())
-                .unwrap();
-        let mut control = Connection::open(&endpoint).unwrap();
-        for (name, foreign) in
-            [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")]
-        {
-            let keys = [format!("{name}-0"), foreign.to_owned()];
-            let error = control.delete(name, &keys).unwrap_err().to_string();
-            assert!(error.contains("does not belong to this run"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_output_buffer_of_one_client_is_found() {
-        let clients = "id=3 addr=127.0.0.1:50001 laddr=127.0.0.1:1 obl=10 oll=2 omem=40960 \
-                       tot-mem=9 cmd=subscribe\n\
-                       id=4 addr=127.0.0.1:500 obl=0 oll=0 omem=0 cmd=client|list\n";
-        assert_eq!(output_buffer(clients, "127.0.0.1:50001"), Some(40_970));
-        assert_eq!(output_buffer(clients, "127.0.0.1:500"), Some(0));
-        assert_eq!(output_buffer(clients, "127.0.0.1:5"), None);
-    }
-
-    #[test]
-    fn servers_are_told_apart() {
-        let redis = ServerInfo::parse(
-            "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n",
-            BTreeMap::new(),
-        );
-        assert_eq!((redis.name.as_str(), redis.version.as_str()), ("Redis", "7.0.15"));
-        let valkey = ServerInfo::parse(
-            "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\n",
-            BTreeMap::new(),
-        );
-        assert_eq!((valkey.name.as_str(), valkey.version.as_str()), ("Valkey", "9.1.2"));
-        let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
-        assert!(redis.check(&endpoint).is_ok() && valkey.check(&endpoint).is_ok());
-        assert!(valkey.check_for_waitaof(&endpoint).is_ok());
-        let refused = redis.check_for_waitaof(&endpoint).unwrap_err().to_string();
-        assert!(refused.contains("7.0.15") && refused.contains("write `wait`"), "{refused}");
-        let old = ServerInfo::parse("redis_version:6.2.14\r\n", BTreeMap::new());
-        let refused = old.check(&endpoint).unwrap_err().to_string();
-        assert!(refused.contains("6.2.14") && refused.contains("7.0 or newer"), "{refused}");
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
 use super::load::publisher::RedisPublisher;
 use super::load::resilient::patiently;
+use super::load::switches::Switches;
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::slots;
@@ -29,6 +30,7 @@ use crate::result::words::name;
 use crate::result::{Description, Survives};
 use crate::scenario::{Cell, Reply};
 use redis::Cmd;
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -45,18 +47,27 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         return Err(refuse(why));
     }
     let shards = cell.config.cluster.map(|cluster| cluster.shards);
-    let keys = slots::keys(&target.name, cell.config.keys.max(1), shards);
+    let keys = match cell.config.existing() {
+        Some(stream) => vec![stream.to_owned()],
+        None => slots::keys(&target.name, cell.config.keys.max(1), shards),
+    };
     let mut primary = Primary::new(endpoint, target.routes.clone())?;
     if shards.is_some() {
         primary = primary.in_cluster(&target.addresses)?.of(&keys[0]);
     }
+    let switches = match cell.load.deadline {
+        Some(_) => Switches::listen(&primary.sentinels, target.routes.primary()),
+        None => Switches::default(),
+    };
     Ok(Box::new(RedisDriver {
         cell: cell.clone(),
         primitive,
         target,
+        switches,
         primary,
         keys,
         server: OnceLock::new(),
+        last: OnceLock::new(),
     }))
 }
 
@@ -66,11 +77,15 @@ pub struct RedisDriver {
     pub(super) target: Target,
     /// Who takes the writes; of a Redis Cluster, those of the first stream.
     pub(super) primary: Primary,
+    /// For clients that outlive their connections.
+    pub(super) switches: Switches,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
     /// Read once, by the first who asks while the server answers: a later fault must not change
     /// what was measured.
     pub(super) server: OnceLock<ServerInfo>,
+    /// The last entry of a stream that was there already.
+    pub(super) last: OnceLock<String>,
 }
 
 impl RedisDriver {
@@ -213,12 +228,12 @@ impl Driver for RedisDriver {
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
         let server = self.server(&mut control)?;
-        server.check(&self.primary.endpoint)?;
+        server.check(&self.primary.endpoint, &self.cell)?;
         self.check_kind(server)?;
-        if self.cell.config.wait_aof.is_some() {
-            server.check_for_waitaof(&self.primary.endpoint)?;
-        }
         self.check_shards()?;
+        if let Some(stream) = self.cell.config.existing() {
+            return self.take_up(&mut control, stream);
+        }
         self.delete(&mut control, RETRY)?;
         let probed = self.probe();
         // The probe must not be counted, nor its consumer group be joined.
@@ -247,8 +262,19 @@ impl Driver for RedisDriver {
         subscription: u16,
         consumer: u16,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
-        let inner = self.load_subscriber(subscription, consumer)?;
+        let place = self.place(subscription, consumer);
+        let inner = self.load_subscriber(place, consumer, self.first())?;
         packing::unpacking(&self.cell, inner)
+    }
+
+    /// A group that is gone was lost by the server: a new one skips nothing that came since.
+    fn rejoin(
+        &self,
+        subscription: u16,
+        consumer: u16,
+    ) -> Result<Box<dyn Subscriber>, DriverError> {
+        let place = ConsumerPlace { outlives: true, ..self.place(subscription, consumer) };
+        packing::unpacking(&self.cell, self.load_subscriber(place, consumer, self.oldest())?)
     }
 
     fn audit(&self, deadline_ns: u64, sink: &mut dyn FnMut(&[u8])) -> Result<Audit, DriverError> {
@@ -295,8 +321,17 @@ impl Driver for RedisDriver {
         Ok(description)
     }
 
+    fn toll(&self) -> BTreeMap<String, u64> {
+        let asked = self.control(Duration::ZERO).and_then(|mut control| control.toll());
+        asked.unwrap_or_default()
+    }
+
     fn clean_up(&self) -> Result<(), DriverError> {
-        self.delete(&mut self.control(CLOSE)?, CLOSE)
+        let mut control = self.control(CLOSE)?;
+        if let Some(stream) = self.cell.config.existing() {
+            return self.leave(&mut control, stream);
+        }
+        self.delete(&mut control, CLOSE)
     }
 
     fn counted(

@@ -5,7 +5,7 @@
 //! no error and no address.
 
 use super::slots;
-use crate::access::{Access, ExposeSecret, SecretString, Stream};
+use crate::access::{Access, ExposeSecret, SecretString, Stream, is_path};
 use crate::driver::{DriverError, Outgoing};
 use crate::model::System;
 use crate::wire::redis::Malformed;
@@ -27,9 +27,9 @@ impl Endpoint {
         let whole =
             parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         // What is refused is not shown: it may be a URL with a password.
-        if !whole || address.contains(['/', '@']) {
+        if address.contains('@') || !is_path(address) && (!whole || address.contains('/')) {
             let (action, cause) =
-                ("reading the Redis address".into(), "not of the form host:port".into());
+                ("reading the Redis address".into(), "neither host:port nor a path".into());
             return Err(DriverError::Refused { system, action, cause });
         }
         Ok(Self { system, address: address.to_owned(), access: Access::default() })
@@ -130,21 +130,15 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Why something must be tried again, in words that are the same each time: without the address,
-/// which is known, and without the slot of a redirection.
+/// Why something must be tried again, in words that are the same each time: also without the slot
+/// of a redirection.
 pub fn reason(error: &DriverError) -> String {
     if let DriverError::Refused { cause, .. } | DriverError::Protocol { cause, .. } = error
         && let Some(redirected) = slots::redirection(cause)
     {
         return redirected.into();
     }
-    match error {
-        DriverError::Disconnected { cause, .. } => cause.clone(),
-        DriverError::Refused { action, cause, .. } => format!("{action} refused: {cause}"),
-        DriverError::TimedOut { action, .. } => format!("{action} got no answer"),
-        DriverError::Protocol { cause, .. } => format!("unreadable reply: {cause}"),
-        other => other.to_string(),
-    }
+    error.reason()
 }
 
 #[cfg(test)]

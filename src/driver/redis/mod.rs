@@ -10,6 +10,7 @@ mod clients;
 mod control;
 mod driver;
 mod endpoint;
+mod existing;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod load;
@@ -21,12 +22,14 @@ mod survival;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod toll;
 
 pub use capability::cluster::{redis_linked, redis_pings, sentinel_content};
 pub use capability::form::{Member, redis_cluster_formed, redis_cluster_stands};
 pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;
+pub use primary::watched;
 pub use sweep::sweep;
 
 use std::time::Duration;

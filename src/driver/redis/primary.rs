@@ -1,26 +1,29 @@
 //! Finds the server that takes the writes now and connects to it: the one address of a single node,
 //! whom the Sentinels name, or whom the nodes of a Redis Cluster name for the slot of a key.
 //!
-//! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most
-//! of them do. Nobody here listens to `+switch-master`: a client whose connection to a deposed
-//! primary still works stays with it until that one closes it. Every step is bounded by [`STEP`];
-//! nothing here is tried twice.
+//! Asked anew for every connection, as the documentation of Sentinel demands of clients. Of several
+//! Sentinels the one counts that was told last: the others hear of a fail-over up to two seconds
+//! later. Every step is bounded by [`STEP`]; nothing here is tried twice.
 
 use super::SET_UP;
 use super::endpoint::Endpoint;
 use super::slots::{self, SlotMap};
+use crate::access::Access;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Routes};
+use crate::model::System;
 use redis::{Value, cmd};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+const ASKING: &str = "asking a Sentinel";
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes
 /// milliseconds, and what takes longer is stalled.
 const STEP: Duration = Duration::from_secs(1);
 /// How long one Sentinel may take to answer; there are others.
-const SENTINEL: Duration = Duration::from_millis(300);
+pub const SENTINEL: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
 pub struct Primary {
@@ -40,10 +43,12 @@ pub struct Primary {
 
 impl Primary {
     pub fn new(endpoint: Endpoint, routes: Routes) -> Result<Self, DriverError> {
-        // Sentinels have logins of their own; those that we start have none. Whomever they name is
-        // judged like any other.
-        let sentinels =
-            routes.sentinels.iter().map(|address| Endpoint::parse(endpoint.system, address));
+        // Sentinels have logins of their own, or none. Whomever they name is judged like any other.
+        let bare = endpoint.access().bare();
+        let sentinel = |address: &String| {
+            Endpoint::parse(endpoint.system, address).map(|found| found.through(&bare))
+        };
+        let sentinels = routes.sentinels.iter().map(sentinel);
         let (sentinels, nodes) = (sentinels.collect::<Result<_, _>>()?, Vec::new());
         let (told, direct, slot) = (Arc::default(), false, 0);
         Ok(Self { sentinels, endpoint, routes, nodes, told, direct, slot })
@@ -134,22 +139,30 @@ impl Primary {
         if self.is_of_cluster() {
             return self.serving();
         }
-        let mut primary = Ok(self.endpoint.clone());
+        let (mut newest, mut silent) = (None, None);
         for sentinel in &self.sentinels {
-            primary = Self::ask(sentinel)
-                .and_then(|address| self.endpoint.at(&self.routes.client(&address)));
-            if primary.is_ok() {
-                break;
+            match self.ask(sentinel) {
+                Ok(told) => newest = newest.max(Some(told)),
+                Err(error) => silent = Some(error),
             }
         }
-        primary
+        match (newest, silent) {
+            (Some((_, address)), _) => self.endpoint.at(&self.routes.client(&address)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(self.endpoint.clone()),
+        }
     }
 
-    fn ask(sentinel: &Endpoint) -> Result<String, DriverError> {
+    /// The epoch of what a Sentinel knows, and the primary's address.
+    fn ask(&self, sentinel: &Endpoint) -> Result<(u64, String), DriverError> {
         let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let question = cmd("SENTINEL").arg("get-master-addr-by-name").arg(Routes::PRIMARY).take();
-        let (host, port): (String, String) = connection.query("asking a Sentinel", &question)?;
-        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+        let name = self.routes.primary();
+        let question = cmd("SENTINEL").arg("MASTER").arg(name).take();
+        let told: BTreeMap<String, String> = connection.query(ASKING, &question)?;
+        let epoch = told.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        // Not the address that stands in there: during a fail-over it is the old one still, with
+        // the new epoch.
+        Ok((epoch, address_of(&mut connection, name)?))
     }
 
     /// A connection to the server that takes the writes, once it answers:
@@ -183,4 +196,62 @@ impl Primary {
         (connection.limit, connection.asking) = (SET_UP, true);
         Ok(connection)
     }
+}
+
+/// Where the primary of the set `name` is, by the word of the Sentinel at the other end.
+fn address_of(sentinel: &mut Connection, name: &str) -> Result<String, DriverError> {
+    let question = cmd("SENTINEL").arg("get-master-addr-by-name").arg(name).take();
+    let (host, port): (String, String) = sentinel.query(ASKING, &question)?;
+    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+/// Of Sentinels at these addresses, what they call the nodes that they watch, and where their
+/// primary is; `None` where the first that answers is no Sentinel. Without a `name` they may watch
+/// one set only.
+pub fn watched(
+    addresses: &[String],
+    name: Option<&str>,
+    access: &Access,
+) -> Result<Option<(String, String)>, String> {
+    let mut found = Err("no address is given".to_owned());
+    for address in addresses {
+        let ask = || {
+            // Judged as a server is, though nobody logs in here.
+            access.permit(address).map_err(|error| error.to_string())?;
+            // Whichever of its systems is asked for: it only names them.
+            Endpoint::parse(System::RedisStreams, address)
+                .and_then(|endpoint| watched_by(&endpoint.through(&access.bare()), name))
+                .map_err(|error| error.reason())
+        };
+        found = ask();
+        if found.is_ok() {
+            break;
+        }
+    }
+    found
+}
+
+fn watched_by(
+    sentinel: &Endpoint,
+    name: Option<&str>,
+) -> Result<Option<(String, String)>, DriverError> {
+    let mut connection = Connection::open(sentinel)?;
+    let info = connection.text(&["INFO", "server"])?;
+    if !info.lines().any(|line| line.trim_end() == "redis_mode:sentinel") {
+        return Ok(None);
+    }
+    let sets: Vec<BTreeMap<String, String>> = connection.ask(&["SENTINEL", "MASTERS"])?;
+    let names: Vec<&str> =
+        sets.iter().filter_map(|set| set.get("name")).map(String::as_str).collect();
+    let name = match (name, &names[..]) {
+        (Some(name), _) if names.contains(&name) => name,
+        (None, [only]) => *only,
+        (asked, _) => {
+            let (asked, known) = (asked.unwrap_or("one set alone"), names.join("`, `"));
+            let remedy = "name one as `primary` in a file for --targets";
+            let cause = format!("it watches `{known}`, not {asked}: {remedy}");
+            return Err(sentinel.refused("being a Sentinel", cause));
+        }
+    };
+    Ok(Some((name.to_owned(), address_of(&mut connection, name)?)))
 }

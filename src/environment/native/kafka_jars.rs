@@ -58,7 +58,7 @@ pub fn fetched() -> Option<Jars> {
 fn in_home(home: &Path) -> Result<Jars, EnvironmentError> {
     let folder = std::path::absolute(home.join("libs")).unwrap_or_else(|_| home.join("libs"));
     let version = version_in(&folder).ok_or_else(|| {
-        let what = format!("libs/kafka_2.13-*.jar in KAFKA_HOME={}", home.display());
+        let what = format!("libs/kafka_<Scala>-<version>.jar in KAFKA_HOME={}", home.display());
         let remedy = "point KAFKA_HOME to an unpacked Apache Kafka, or unset it, and `--fetch` \
             fetches one";
         EnvironmentError::missing(what, remedy)
@@ -66,13 +66,22 @@ fn in_home(home: &Path) -> Result<Jars, EnvironmentError> {
     Ok(Jars { folder, version, from: "KAFKA_HOME" })
 }
 
-/// From the name of the broker's own jar, `kafka_2.13-4.4.0.jar`.
+/// What else is built beside the broker's own jar.
+const BESIDE: [&str; 4] = ["-javadoc", "-scaladoc", "-sources", "-test"];
+
+/// From the name of the broker's own jar, `kafka_2.13-4.4.0.jar` or, of a build of one's own,
+/// `kafka_2.13-4.5.0-SNAPSHOT.jar`.
 fn version_in(folder: &Path) -> Option<String> {
-    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+    let jars = fs::read_dir(folder).ok()?.flatten().filter_map(|entry| {
         let name = entry.file_name();
-        let version = name.to_str()?.strip_prefix("kafka_2.13-")?.strip_suffix(".jar")?;
-        version.bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| version.to_owned())
-    })
+        let built = name.to_str()?.strip_prefix("kafka_")?.strip_suffix(".jar")?;
+        let (scala, version) = built.split_once('-')?;
+        let numbered = scala.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let broker = version.starts_with(|c: char| c.is_ascii_digit())
+            && !BESIDE.iter().any(|other| version.ends_with(other));
+        (numbered && broker).then(|| version.to_owned())
+    });
+    jars.max()
 }
 
 pub fn cache() -> Result<PathBuf, EnvironmentError> {
@@ -87,7 +96,7 @@ mod tests {
     fn a_home_without_jars_says_what_is_missing() {
         let home = tempfile::tempdir().unwrap();
         let error = in_home(home.path()).unwrap_err().to_string();
-        assert!(error.contains("libs/kafka_2.13") && error.contains("KAFKA_HOME"), "{error}");
+        assert!(error.contains("libs/kafka_") && error.contains("KAFKA_HOME"), "{error}");
         fs::create_dir(home.path().join("libs")).unwrap();
         fs::write(home.path().join("libs/kafka_2.13-4.4.0-javadoc.jar"), "").unwrap();
         assert!(in_home(home.path()).is_err(), "that is not the broker");
@@ -95,5 +104,27 @@ mod tests {
         let jars = in_home(home.path()).unwrap();
         assert_eq!(jars.version, "3.9.1");
         assert!(jars.found().warning.is_some_and(|warning| warning.contains("3.9.1")));
+    }
+
+    #[test]
+    fn a_build_of_ones_own_is_known_by_its_name() {
+        for (jar, version) in [
+            ("kafka_2.13-4.5.0-SNAPSHOT.jar", Some("4.5.0-SNAPSHOT")),
+            ("kafka_2.13-4.4.0-rc0.jar", Some("4.4.0-rc0")),
+            ("kafka_2.13-3.9.1.redhat-00003.jar", Some("3.9.1.redhat-00003")),
+            ("kafka_2.12-3.9.1.jar", Some("3.9.1")),
+            ("kafka_2.13-4.5.0-SNAPSHOT-sources.jar", None),
+            ("kafka_2.13-4.5.0-SNAPSHOT-test.jar", None),
+            ("kafka-clients-4.5.0-SNAPSHOT.jar", None),
+            ("kafka_2.13-.jar", None),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            fs::create_dir(home.path().join("libs")).unwrap();
+            fs::write(home.path().join("libs").join(jar), "").unwrap();
+            let found = in_home(home.path()).ok();
+            assert_eq!(found.as_ref().map(|jars| jars.version.as_str()), version, "{jar}");
+            let told = found.map(|jars| jars.origin());
+            assert!(told.is_none_or(|told| told.contains(version.unwrap_or_default())));
+        }
     }
 }

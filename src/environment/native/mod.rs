@@ -91,7 +91,7 @@ impl Environment for Native {
                 let java = java::find(ANSWER)?;
                 let janitor = self.janitor()?;
                 let jars = kafka_jars::installed()?;
-                let jars = jars.ok_or_else(|| supply::absent(Software::Kafka))?;
+                let jars = jars.ok_or_else(|| supply::absent(Software::Kafka, None))?;
                 self.warn(jars.warning());
                 self.origins.insert("java".into(), java.origin());
                 self.origins.insert("kafka".into(), jars.origin());

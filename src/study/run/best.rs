@@ -14,7 +14,7 @@ use crate::result::{
     Blame, CellOutput, CellRecord, Gate, Observation, SettingFound, TriedSetting, invalid_because,
     rates,
 };
-use crate::scenario::{Cell, Setting};
+use crate::scenario::{Cell, Setting, SystemConfig};
 
 /// Cells are numbered from 1.
 const NOT_OF_A_CELL: u64 = 1 << 32;
@@ -31,28 +31,44 @@ impl RunningStudy<'_, '_> {
                 self.settle_as(other, &cells);
                 continue;
             }
-            let Some(first) = cells.first() else { continue };
-            let mut broker = self.ready_broker(&label, &config, first, "best-of")?;
-            let before = self.tries;
-            for cell in &cells {
-                let mut tried: Vec<(Setting, TriedSetting)> = Vec::new();
-                for (setting, short) in cell.tried_settings() {
-                    if self.tries > before {
-                        self.quiet(&format!("{label} {}, before {setting} is tried", cell.point));
-                    }
-                    self.step(&format!("{label} {}: trying {setting}", cell.point));
-                    let found = self.try_setting(&short, broker.as_mut())?;
-                    if self.interrupted() {
-                        return Ok(());
-                    }
-                    tried.push((setting, TriedSetting { setting: setting.to_string(), ..found }));
-                }
-                self.choose(cell, tried);
+            if let Err(error) = self.try_all(&label, &config, &cells) {
+                self.lose(&label, error)?;
             }
-            self.dismiss(broker, &label, "best-of")?;
+            if self.interrupted() {
+                return Ok(());
+            }
         }
         self.folder.write_manifest(&self.manifest)?;
         Ok(())
+    }
+
+    /// Every setting of every cell of one label, on a broker of its own; ends early when
+    /// interrupted.
+    fn try_all(
+        &mut self,
+        label: &str,
+        config: &SystemConfig,
+        cells: &[Cell],
+    ) -> Result<(), StudyError> {
+        let Some(first) = cells.first() else { return Ok(()) };
+        let mut broker = self.ready_broker(label, config, first, "best-of")?;
+        let before = self.tries;
+        for cell in cells {
+            let mut tried: Vec<(Setting, TriedSetting)> = Vec::new();
+            for (setting, short) in cell.tried_settings() {
+                if self.tries > before {
+                    self.quiet(&format!("{label} {}, before {setting} is tried", cell.point));
+                }
+                self.step(&format!("{label} {}: trying {setting}", cell.point));
+                let found = self.try_setting(&short, broker.as_mut())?;
+                if self.interrupted() {
+                    return Ok(());
+                }
+                tried.push((setting, TriedSetting { setting: setting.to_string(), ..found }));
+            }
+            self.choose(cell, tried);
+        }
+        self.dismiss(broker, label, "best-of")
     }
 
     /// A label that is the same as another has its setting too, or they were not the same.

@@ -6,13 +6,13 @@
 //! warmed like the others and thrown away: no block inherits from a search. What it finds says at
 //! which rate latency is measured and nothing else; it carries no verdict. A search without a
 //! lower end gives no rate, and the cells that needed it say so; one under which the broker died
-//! ends the run.
+//! ends its label.
 
 use super::{RunningStudy, StudyError, death};
 use crate::experiment::{self, ExperimentContext};
 use crate::model::{Metric, Point, Unit, metric};
 use crate::result::{Blame, Carried, CellOutput, CellRecord, Gate, Observation, RateFound};
-use crate::scenario::{Cell, HalfOf, half_of};
+use crate::scenario::{Cell, HalfOf, SystemConfig, half_of};
 use std::collections::BTreeMap;
 
 /// What the search of a label found, or why it tells nothing.
@@ -26,19 +26,18 @@ impl RunningStudy<'_, '_> {
         let mut found: BTreeMap<String, Vec<Searched>> = BTreeMap::new();
         for (label, config) in self.study.scenario.systems.clone() {
             let searches = self.study.scenario.capacity_searches(&label);
-            let Some(first) = searches.first() else { continue };
-            let mut broker = self.ready_broker(&label, &config, first, "search")?;
-            for (number, cell) in searches.iter().enumerate() {
-                self.step(&format!("{label} {}: capacity search", cell.point));
-                let place = format!("search-{label}-{number}");
-                let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
-                let carried = search(&mut stage, &label)?;
-                if self.interrupted() {
-                    return Ok(());
-                }
+            let mut carried = Vec::new();
+            if let Err(error) = self.search_all(&label, &config, &searches, &mut carried) {
+                self.lose(&label, error)?;
+            }
+            if self.interrupted() {
+                return Ok(());
+            }
+            let gone = self.gone.get(&label).cloned().unwrap_or_default();
+            let carried = carried.into_iter().chain(std::iter::repeat_with(|| Err(gone.clone())));
+            for (cell, carried) in searches.iter().zip(carried) {
                 found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
             }
-            self.dismiss(broker, &label, "capacity search")?;
         }
         for (label, config) in &self.study.scenario.systems {
             for searched in found.values_mut() {
@@ -63,6 +62,28 @@ impl RunningStudy<'_, '_> {
         }
         self.folder.write_manifest(&self.manifest)?;
         Ok(())
+    }
+
+    /// All searches of one label, on a broker of its own; ends early when interrupted.
+    fn search_all(
+        &mut self,
+        label: &str,
+        config: &SystemConfig,
+        searches: &[Cell],
+        carried: &mut Vec<Result<Carried, String>>,
+    ) -> Result<(), StudyError> {
+        let Some(first) = searches.first() else { return Ok(()) };
+        let mut broker = self.ready_broker(label, config, first, "search")?;
+        for (number, cell) in searches.iter().enumerate() {
+            self.step(&format!("{label} {}: capacity search", cell.point));
+            let place = format!("search-{label}-{number}");
+            let mut stage = self.context(cell, 0, number as u64, &place, broker.as_mut());
+            carried.push(search(&mut stage, label)?);
+            if self.interrupted() {
+                return Ok(());
+            }
+        }
+        self.dismiss(broker, label, "capacity search")
     }
 
     /// The cell with the rate that was found for it.

@@ -2,7 +2,7 @@
 
 use super::Study;
 use crate::environment::EnvironmentError;
-use crate::scenario::{FaultPlan, Scenario};
+use crate::scenario::{FaultPlan, Scenario, SystemConfig};
 
 /// Nothing is broken that we did not start.
 pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
@@ -17,6 +17,19 @@ pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
         }
         _ => Ok(()),
     }
+}
+
+/// What is started here fits on one machine.
+pub fn clusters_of_others(scenario: &Scenario) -> Result<(), EnvironmentError> {
+    let unfit = |(label, config): &(String, SystemConfig)| {
+        config.only_elsewhere().map(|why| format!("`systems.{label}` has {why}"))
+    };
+    let unfit: Vec<String> = scenario.systems.iter().filter_map(unfit).collect();
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let remedy = "change that, or name brokers that run already (--kafka, --redis, --targets)";
+    Err(EnvironmentError::refused(unfit.join("\n"), remedy))
 }
 
 /// Threads that never sleep take the core of a broker where there are not enough: then they would
@@ -45,6 +58,24 @@ pub fn to_spin_on(
 mod tests {
     use super::*;
     use crate::scenario::{Overrides, from_text};
+
+    #[test]
+    fn clusters_that_do_not_fit_here_are_for_brokers_that_run_already() {
+        let with = |systems: &str| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: {systems}\n\
+                 load: {{model: open, rate: 1k/s}}\n"
+            );
+            let scenario = from_text("t.yaml", &text, &Overrides::default()).unwrap();
+            clusters_of_others(&scenario).map_err(|error| error.to_string())
+        };
+        with("{kafka: {nodes: 3, topic: {replicas: 3}}, redis-lists: {}}").unwrap();
+        let both = "{kafka: {nodes: 5}, two: {system: kafka, topic: {replicas: 3}}}";
+        let refused = with(both).unwrap_err();
+        for words in ["`systems.kafka` has `nodes: 5`", "`systems.two` has", "--kafka"] {
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
 
     #[test]
     fn threads_that_never_sleep_need_cores_beside_the_brokers() {

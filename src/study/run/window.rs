@@ -72,7 +72,10 @@ fn measure(
         return Ok((experiment::run(context, experiment)?, None));
     }
     let driver = driver::open(cell, context.target.clone())?;
-    let output = context.load(cell, driver.as_ref(), 0)?;
+    let output = context.load(cell, driver.as_ref(), 0).inspect_err(|_| {
+        // What was made before the rest was refused does not stay behind.
+        let _ = driver.clean_up();
+    })?;
     Ok((output, Some(driver)))
 }
 

@@ -30,8 +30,12 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// What is read, and with which clients.
 pub struct AuditSource<'a> {
     pub clients: &'a Clients,
+    /// Of whoever reads.
+    pub name: &'a str,
     pub topic: &'a str,
     pub partitions: u16,
+    /// Where each partition ended before; what lies there is not ours. Empty of our own topics.
+    pub since: &'a [i64],
 }
 
 /// Reads to the end. Under `load.deadline`, partitions that nobody leads are waited for and then
@@ -42,11 +46,11 @@ pub fn read(
     deadline_ns: u64,
     sink: &mut dyn FnMut(&[u8]),
 ) -> Result<Audit, DriverError> {
-    let AuditSource { clients, topic, partitions } = *source;
+    let AuditSource { clients, name, topic, partitions, since } = *source;
     let (clock, patient) = (clients.clock, clients.settings.patient);
     let started_ns = clock.now_ns();
     let late = || timed_out("the audit", Duration::from_nanos(clock.now_ns() - started_ns));
-    let handle = clients.reader(&format!("{topic}-audit"))?;
+    let handle = clients.reader(&format!("{name}-audit"))?;
     let consumer = handle.consumer();
     let lost_to_all = if patient { leaderless(consumer, source, deadline_ns)? } else { Vec::new() };
 
@@ -66,9 +70,10 @@ pub fn read(
                 found => break found.map_err(failed)?,
             }
         };
-        trimmed |= low > 0;
+        let since = since.get(usize::from(partition)).copied().unwrap_or(0);
+        trimmed |= low > since;
         let first = match from {
-            ReplayFrom::Beginning => Some(low),
+            ReplayFrom::Beginning => Some(low.max(since)),
             ReplayFrom::Time(ms) => {
                 offset_at(consumer, topic, partition, ms, patience).map_err(failed)?
             }
@@ -139,7 +144,7 @@ fn leaderless(
     source: &AuditSource<'_>,
     deadline_ns: u64,
 ) -> Result<Vec<u16>, DriverError> {
-    let AuditSource { clients, topic, partitions } = *source;
+    let AuditSource { clients, topic, partitions, .. } = *source;
     let clock = clients.clock;
     let until_ns = deadline_ns.min(clock.now_ns() + LEADERLESS.as_nanos() as u64);
     loop {

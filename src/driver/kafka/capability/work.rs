@@ -64,8 +64,8 @@ impl<'a> WorkPlace<'a> {
         deadline_ns: u64,
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), DriverError> {
-        let source =
-            audit::AuditSource { clients: &self.driver.clients, topic: &self.dead, partitions: 1 };
+        let (clients, name) = (&self.driver.clients, self.dead.as_str());
+        let source = audit::AuditSource { clients, name, topic: name, partitions: 1, since: &[] };
         audit::read(&source, ReplayFrom::Beginning, deadline_ns, sink).map(drop)
     }
 

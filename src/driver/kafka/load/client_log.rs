@@ -1,6 +1,7 @@
 //! What librdkafka says beside its answers: kept, bounded, and quoted in errors; never printed.
 
 use super::ffi::ConsumerHandle;
+use super::throttle::Throttle;
 use crate::access::{ExposeSecret, Tokens};
 use crate::driver::capability::Requests;
 use rdkafka::ClientContext;
@@ -61,6 +62,8 @@ pub struct KafkaContext {
     pub requests: ClientStats,
     /// Where clients log in by them.
     pub tokens: Option<Tokens>,
+    /// Of consumers: those of producers do not come this way.
+    pub throttle: Throttle,
 }
 
 impl ClientContext for KafkaContext {
@@ -72,8 +75,11 @@ impl ClientContext for KafkaContext {
     fn error(&self, error: KafkaError, reason: &str) {
         self.log.add(&format!("{error}: {reason}"));
     }
-    fn stats(&self, statistics: Statistics) {
-        self.requests.tell(&statistics);
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.throttle.tell(&String::from_utf8_lossy(statistics));
+        if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
+            self.requests.tell(&statistics);
+        }
     }
     /// Asked for when four fifths of the last one's life are over. By then there is a new one.
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {

@@ -6,3 +6,4 @@ pub mod ffi;
 pub mod publisher;
 pub mod share;
 pub mod subscriber;
+pub mod throttle;

@@ -89,8 +89,10 @@ impl KafkaPublisher {
                     completions.push(Completion { slot, outcome, at_ns });
                 }
                 Report::Statistics(text) => {
+                    let text = text.to_string_lossy();
+                    clients.publishing.tell(&text);
                     statistics.clear();
-                    statistics.push_str(&text.to_string_lossy());
+                    statistics.push_str(&text);
                 }
                 Report::Notice(line) => clients.log.add(&line.to_string_lossy()),
                 Report::Trouble(code, line) => {
@@ -114,8 +116,8 @@ impl Publisher for KafkaPublisher {
             {
                 Ok(Submitted::Full)
             }
-            // A whole topic or client that is gone ends the run; a single message that is refused
-            // is an outcome.
+            // A whole topic or client that is gone is the end of this one; a single message that is
+            // refused is an outcome.
             Err(
                 code @ (RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition

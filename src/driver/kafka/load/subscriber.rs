@@ -53,7 +53,7 @@ impl GroupMember {
         batch: u32,
         limit: Duration,
     ) -> Result<Self, DriverError> {
-        let Clients { settings, log, members, clock } = clients;
+        let Clients { settings, log, members, clock, .. } = clients;
         let handle = clients.consumer(&settings.member(group))?;
         let consumer = handle.consumer();
         consumer.context().handle.get_or_init(|| Arc::downgrade(&handle));

@@ -112,8 +112,9 @@ impl AuditReader {
         }
     }
 
-    /// Whether entries are gone that were added to the stream.
-    pub fn trimmed(&mut self, key: &str) -> Result<bool, DriverError> {
+    /// Whether entries are gone that were added to the stream, which keeps about `most`. A server
+    /// that does not tell how many were added may have trimmed once it holds so many.
+    pub fn trimmed(&mut self, key: &str, most: u64) -> Result<bool, DriverError> {
         self.turn_to(key)?;
         let command = cmd("XINFO").arg("STREAM").arg(key).take();
         let info: HashMap<String, Value> = match self.ask(&command, "XINFO STREAM") {
@@ -125,10 +126,10 @@ impl AuditReader {
         };
         match (info.get("length"), info.get("entries-added")) {
             (Some(Value::Int(length)), Some(Value::Int(added))) => Ok(added > length),
-            _ => Err(self
-                .connection
-                .endpoint
-                .refused("XINFO STREAM", "it does not tell `entries-added`")),
+            (Some(Value::Int(length)), _) => Ok(*length as u64 >= most),
+            _ => {
+                Err(self.connection.endpoint.refused("XINFO STREAM", "it does not tell `length`"))
+            }
         }
     }
 

@@ -42,7 +42,7 @@ impl RedisCluster {
     /// What the Sentinel that was told last says of the primary: one that missed a failover knows
     /// an older epoch. Nothing where there is none.
     fn sentinels_say(&self) -> Result<Said, DriverError> {
-        let question = ["SENTINEL", "MASTER", Routes::PRIMARY];
+        let question = ["SENTINEL", "MASTER", self.first.routes.primary()];
         let said = self.first.sentinels.iter().map(|asked| control(asked)?.map(&question));
         let epoch = |fields: &Said| {
             fields.get("config-epoch").and_then(|epoch| epoch.parse::<u64>().ok()).unwrap_or(0)

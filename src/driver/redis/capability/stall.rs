@@ -18,7 +18,7 @@ pub fn start(
     driver: &RedisDriver,
     subscription: u16,
 ) -> Result<WatchedSubscriber<HeldForConsumer>, DriverError> {
-    let lanes = driver.plain_lanes(subscription, 0)?.into_iter();
+    let lanes = driver.plain_lanes(driver.place(subscription, 0), 0)?.into_iter();
     let lanes = lanes.map(|(endpoint, place)| stalled(driver, &endpoint, place));
     let lanes = lanes.collect::<Result<Vec<_>, DriverError>>()?;
     let (consumers, mut held): (Vec<_>, Vec<_>) = lanes.into_iter().unzip();
@@ -41,7 +41,7 @@ fn stalled(
     endpoint: &Endpoint,
     place: ConsumerPlace,
 ) -> Result<(Box<dyn RedisConsumer>, StalledLane), DriverError> {
-    let connection = driver.joined(endpoint, &place)?;
+    let connection = driver.joined(endpoint, &place, "$")?;
     let address =
         connection.stream.local_addr().map_err(|cause| endpoint.broken(&cause))?.to_string();
     let (until_ns, keys) = (place.clock.now_ns() + BLOCK_NS, place.keys.clone());

@@ -10,7 +10,7 @@ use crate::driver::DriverError;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::load::session::Session;
-use crate::wire::redis::{self as resp, Malformed, Scanner, Token};
+use crate::wire::redis::{self as resp, Malformed, Scanner};
 use redis::{Cmd, FromRedisValue, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, ErrorKind, Read, Write};
@@ -208,8 +208,8 @@ impl Connection {
         Ok(read.is_some())
     }
 
-    /// What `read` makes of the next whole reply, which is waited for until `until_ns`; `None` when
-    /// none came in time.
+    /// What `read` makes of the next whole reply to a consumer, which is waited for until
+    /// `until_ns`; `None` when none came in time. An error reply is an error.
     #[inline]
     pub fn next<T>(
         &mut self,
@@ -220,9 +220,13 @@ impl Connection {
         loop {
             self.pass_logins()?;
             if let Some(length) = self.next_reply()? {
-                let made = read(&self.input.filled()[..length]);
+                let reply = &self.input.filled()[..length];
+                let made = match resp::refusal(reply) {
+                    Some(words) => Err(self.endpoint.refused("consuming", words)),
+                    None => read(reply).map_err(|cause| self.endpoint.malformed(cause)),
+                };
                 self.input.consume(length);
-                return made.map(Some).map_err(|cause| self.endpoint.malformed(cause));
+                return made.map(Some);
             }
             if !self.read_until(clock, until_ns)? {
                 return Ok(None);
@@ -325,11 +329,9 @@ impl Connection {
             }
         };
         let reply = &self.input.filled()[..length];
-        let answer = match resp::token(reply) {
-            Ok(Some((Token::Error(text), _))) => {
-                Err(self.endpoint.refused(action, resp::error_text(text)))
-            }
-            _ => redis::parse_redis_value(reply)
+        let answer = match resp::refusal(reply) {
+            Some(words) => Err(self.endpoint.refused(action, words)),
+            None => redis::parse_redis_value(reply)
                 .and_then(|value| Ok(T::from_redis_value(value)?))
                 .map_err(|error| {
                     let cause = resp::error_text(error.to_string().as_bytes());

@@ -1,5 +1,6 @@
-//! Consumers of Redis Lists. `pop`: BLMPOP, taken and gone. `reliable`: LMOVE to a processing list
-//! of this consumer's own, which is deleted once the caller has processed what lay in it.
+//! Consumers of Redis Lists. `pop`: BLMPOP (RPOP and BRPOP before Redis 7), taken and gone.
+//! `reliable`: LMOVE to a processing list of this consumer's own, which is deleted once the caller
+//! has processed what lay in it.
 //!
 //! Elements enter on the left (LPUSH) and leave on the right, so order is kept. As with Streams, a
 //! blocking command is never abandoned: an answer that is late is taken up by the next call.
@@ -49,26 +50,46 @@ pub fn next_moves(moves: u32, found: u32, most: u32) -> u32 {
     if found >= moves { moves.saturating_mul(2).min(most) } else { found.max(1) }
 }
 
-/// Takes elements away in batches.
+/// What an answer will look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// A list, and elements or one element of it.
+    Named,
+    /// Elements of the list that was named.
+    Bare,
+}
+
+/// Takes elements away in batches. From a server without LMPOP it takes what one list after the
+/// other has, and waits for one element once all of them were empty.
 pub struct PopSubscriber {
     connection: Connection,
     place: ConsumerPlace,
     /// The list that the next request names first.
     turn: usize,
-    asked: bool,
+    /// Answers in a row that brought nothing.
+    vain: usize,
+    asked: Option<Asked>,
 }
 
 impl PopSubscriber {
     pub fn new(connection: Connection, place: ConsumerPlace) -> Self {
-        Self { connection, place, turn: 0, asked: false }
+        Self { connection, place, turn: 0, vain: 0, asked: None }
     }
 
     fn ask(&mut self, until_ns: u64) {
         self.connection.stay_signed_in();
-        let ConsumerPlace { clock, keys, batch, .. } = &self.place;
-        self.connection.collect(&pop(keys, self.turn, *batch, clock.until(until_ns)));
+        let ConsumerPlace { clock, keys, batch, pops_many, .. } = &self.place;
+        let left = clock.until(until_ns);
+        let (command, asked) = if *pops_many {
+            (pop(keys, self.turn, *batch, left), Asked::Named)
+        } else if self.vain < keys.len() || left.is_zero() {
+            (cmd("RPOP").arg(&keys[self.turn]).arg(*batch).take(), Asked::Bare)
+        } else {
+            (cmd("BRPOP").arg(keys).arg(seconds(left)).take(), Asked::Named)
+        };
+        self.connection.collect(&command);
         self.turn = (self.turn + 1) % keys.len();
-        self.asked = true;
+        self.asked = Some(asked);
     }
 
     /// Takes up the answer that is due, if it comes until `patience_ns`.
@@ -78,32 +99,68 @@ impl PopSubscriber {
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
         let clock = &self.place.clock;
-        let hand_out = |reply: &[u8]| hand_out(reply, clock, sink);
-        let handed = self.connection.next(clock, patience_ns, hand_out)?;
-        self.asked = handed.is_none();
+        let bare = self.asked == Some(Asked::Bare);
+        let walk = |reply: &[u8]| {
+            if bare { hand_out_bare(reply, clock, sink) } else { hand_out(reply, clock, sink) }
+        };
+        if let Some(found) = self.connection.next(clock, patience_ns, walk)? {
+            self.asked = None;
+            self.vain = if found > 0 { 0 } else { self.vain + 1 };
+        }
         Ok(())
     }
 }
 
-/// Walks `[key, [payload…]]`.
+/// Walks `[key, [payload…]]` or `[key, payload]`; how many there were.
 pub fn hand_out(
     reply: &[u8],
     clock: &Clock,
     sink: &mut dyn FnMut(Incoming<'_>),
-) -> Result<(), Malformed> {
+) -> Result<usize, Malformed> {
     let received_ns = clock.now_ns();
     let mut reader = ReplyReader::new(reply);
     match reader.next()? {
-        Token::Null => return Ok(()),
+        Token::Null => return Ok(0),
         Token::Array(2) => {}
         other => return Err(resp::unexpected("a list and its elements", other)),
     }
     reader.bulk()?;
-    for _ in 0..reader.array()? {
+    match reader.next()? {
+        Token::Array(count) => elements(&mut reader, count, received_ns, sink),
+        Token::Bulk(payload) => {
+            sink(Incoming { payload, received_ns });
+            Ok(1)
+        }
+        other => Err(resp::unexpected("elements of a list", other)),
+    }
+}
+
+fn elements(
+    reader: &mut ReplyReader<'_>,
+    count: usize,
+    received_ns: u64,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<usize, Malformed> {
+    for _ in 0..count {
         let payload = reader.bulk()?;
         sink(Incoming { payload, received_ns });
     }
-    Ok(())
+    Ok(count)
+}
+
+/// Walks `[payload…]`; how many there were.
+fn hand_out_bare(
+    reply: &[u8],
+    clock: &Clock,
+    sink: &mut dyn FnMut(Incoming<'_>),
+) -> Result<usize, Malformed> {
+    let received_ns = clock.now_ns();
+    let mut reader = ReplyReader::new(reply);
+    match reader.next()? {
+        Token::Null => Ok(0),
+        Token::Array(count) => elements(&mut reader, count, received_ns, sink),
+        other => Err(resp::unexpected("elements of a list", other)),
+    }
 }
 
 impl Subscriber for PopSubscriber {
@@ -112,7 +169,7 @@ impl Subscriber for PopSubscriber {
         until_ns: u64,
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
-        if !self.asked {
+        if self.asked.is_none() {
             self.ask(until_ns);
         }
         self.answer(self.place.patience(until_ns), sink)
@@ -133,7 +190,7 @@ impl RedisConsumer for PopSubscriber {
     }
 
     fn take_up(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), DriverError> {
-        if self.asked { self.answer(0, sink) } else { Ok(()) }
+        if self.asked.is_some() { self.answer(0, sink) } else { Ok(()) }
     }
 
     fn watched(&self) -> Option<&Connection> {
@@ -141,11 +198,11 @@ impl RedisConsumer for PopSubscriber {
     }
 
     fn resume(&mut self, connection: Connection) {
-        (self.connection, self.asked) = (connection, false);
+        (self.connection, self.asked) = (connection, None);
     }
 
     fn is_owed(&self) -> bool {
-        self.asked
+        self.asked.is_some()
     }
 }
 
@@ -227,6 +284,10 @@ impl ReliableSubscriber {
                 }
                 (ListReply::Move, Token::Null) => {}
                 (ListReply::Deletion, Token::Integer(_)) => self.handed_out = Some(0),
+                (_, Token::Error(text)) => {
+                    let words = resp::error_text(text);
+                    return Err(self.connection.endpoint.refused("consuming", words));
+                }
                 (due, other) => {
                     let cause =
                         resp::unexpected(&format!("the answer to a {due:?}").to_lowercase(), other);
@@ -336,30 +397,4 @@ impl Subscriber for ReliableSubscriber {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_out_is_never_for_ever() {
-        assert_eq!(seconds(Duration::ZERO), "0.001");
-        assert_eq!(seconds(Duration::from_nanos(1)), "0.001");
-        assert_eq!(seconds(Duration::from_millis(1500)), "1.500");
-    }
-
-    #[test]
-    fn elements_are_handed_out_in_order() {
-        let (mut seen, mut stamps) = (vec![], vec![]);
-        let reply = b"*2\r\n$1\r\nk\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n";
-        let mut sink = |incoming: Incoming<'_>| {
-            // What a consumer does with the first is no part of how long the second took.
-            std::thread::sleep(Duration::from_millis(1));
-            seen.push(incoming.payload.to_vec());
-            stamps.push(incoming.received_ns);
-        };
-        hand_out(reply, &Clock::start(), &mut sink).unwrap();
-        assert_eq!(seen, [b"a".to_vec(), b"b".to_vec()]);
-        assert_eq!(stamps[0], stamps[1], "one read, one stamp");
-        assert!(hand_out(b"*-1\r\n", &Clock::start(), &mut |_| ()).is_ok());
-        assert!(hand_out(b"-ERR no\r\n", &Clock::start(), &mut |_| ()).is_err());
-    }
-}
+mod tests;

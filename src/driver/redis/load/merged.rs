@@ -130,6 +130,7 @@ mod tests {
                 processing: "p".into(),
                 batch: 10,
                 outlives: false,
+                pops_many: true,
             };
             Box::new(PopSubscriber::new(Connection::open(&endpoint).unwrap(), place))
         };
@@ -166,6 +167,7 @@ mod tests {
             processing: "p".into(),
             batch: 10,
             outlives: false,
+            pops_many: true,
         };
         let lane = || -> Box<dyn RedisConsumer> {
             Box::new(PopSubscriber::new(Connection::open(&endpoint).unwrap(), place()))

@@ -11,6 +11,7 @@ pub mod reconnect;
 pub mod resilient;
 pub mod session;
 pub mod streams;
+pub mod switches;
 pub mod watch;
 
 use super::{GRACE_NS, ON_TIME_NS};
@@ -34,6 +35,8 @@ pub struct ConsumerPlace {
     /// (the next call takes a late answer up), and begins with what whoever had its place before
     /// left unacknowledged.
     pub outlives: bool,
+    /// Whether the server knows LMPOP and BLMPOP.
+    pub pops_many: bool,
 }
 
 impl ConsumerPlace {

@@ -3,8 +3,8 @@
 //!
 //! One thread, many sockets, no copy but the one into the socket's buffer. Redis answers each
 //! connection in order, so a queue of slots per connection is all the book-keeping there is.
-//! Nothing is retried and nothing reconnects: a lost connection ends its messages as indeterminate,
-//! and every later call says so.
+//! Nothing is retried and nothing reconnects here: a lost connection ends its messages as
+//! indeterminate, and every later call says so, so that whoever sends takes another publisher.
 //!
 //! Where copies are waited for ([`CopiesWait`]), a message that was answered is done with the
 //! answer to the WAIT behind it.

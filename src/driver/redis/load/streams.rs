@@ -165,12 +165,16 @@ fn hand_out(
             match reader.next()? {
                 // It was trimmed away.
                 Token::Null => {}
-                Token::Array(2) => {
+                // Of one field; those of others may have more.
+                Token::Array(parts @ 2..) => {
                     reader.bulk()?;
                     let payload = reader.bulk()?;
                     sink(Incoming { payload, received_ns });
+                    for _ in 2..parts {
+                        reader.bulk()?;
+                    }
                 }
-                other => return Err(resp::unexpected("an entry of one field", other)),
+                other => return Err(resp::unexpected("the fields of an entry", other)),
             }
         }
     }
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn a_batch_is_handed_out_and_its_ids_are_kept() {
         let reply = b"*1\r\n*2\r\n$1\r\nk\r\n*2\r\n\
-            *2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nd\r\n$2\r\nhi\r\n\
+            *2\r\n$3\r\n1-0\r\n*4\r\n$1\r\nd\r\n$2\r\nhi\r\n$1\r\ne\r\n$1\r\nx\r\n\
             *2\r\n$3\r\n1-1\r\n*-1\r\n";
         let (keys, mut waiting, mut seen) =
             (vec!["k".to_owned()], [Unacknowledged::default()], vec![]);

@@ -71,8 +71,10 @@ impl Primitive for Streams {
     ) -> Result<Audit, DriverError> {
         self.read(driver, reader, ReplayFrom::Beginning, sink)?;
         let mut trimmed = false;
-        for key in driver.keys.iter().filter(|_| driver.cell.config.maxlen.is_some()) {
-            trimmed |= reader.trimmed(key)?;
+        if let Some(most) = driver.cell.config.maxlen {
+            for key in &driver.keys {
+                trimmed |= reader.trimmed(key, most)?;
+            }
         }
         Ok(Audit::Retains { trimmed, unreadable: Vec::new() })
     }
@@ -108,7 +110,10 @@ impl Primitive for Streams {
         sink: Sink<'_>,
     ) -> Result<(), DriverError> {
         let first = match from {
-            ReplayFrom::Beginning => "-".to_owned(),
+            // Of a stream that was there already, what came since.
+            ReplayFrom::Beginning => {
+                driver.last.get().map_or_else(|| "-".to_owned(), |last| format!("({last}"))
+            }
             // An entry's id begins with the server's time.
             ReplayFrom::Time(ms) => ms.to_string(),
         };

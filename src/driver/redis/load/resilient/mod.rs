@@ -30,6 +30,7 @@ use super::copies::CopiesWait;
 use super::epoll::{Epoll, Ready};
 use super::publisher::silence;
 use super::reconnect::Reconnect;
+use super::switches::Switches;
 use crate::clock::Clock;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
@@ -49,6 +50,9 @@ const LOOK_NS: u64 = 1_000_000;
 const NAP_TROUBLED: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(20);
 
+/// Why a connection that still works is left.
+pub(in crate::driver::redis::load) const SWITCHED: &str = "the Sentinels named another primary";
+
 pub struct ResilientPublisher {
     connections: Vec<ResilientConnection>,
     /// Connections that have collected something since the last flush.
@@ -63,6 +67,7 @@ pub struct ResilientPublisher {
     look_ns: u64,
     lanes: Lanes,
     endpoint: Endpoint,
+    switches: Switches,
     clock: Clock,
 }
 
@@ -76,6 +81,7 @@ impl ResilientPublisher {
         commands: Vec<Vec<u8>>,
         rules: RetryRules,
         copies: Option<&CopiesWait>,
+        switches: Switches,
     ) -> Result<Self, DriverError> {
         let lane = |primary: &Primary| {
             let (whom, detour) = (primary.clone(), Detour::default());
@@ -111,6 +117,7 @@ impl ResilientPublisher {
             look_ns: 0,
             lanes,
             endpoint,
+            switches,
             clock,
         })
     }
@@ -120,6 +127,9 @@ impl ResilientPublisher {
         let now_ns = self.clock.now_ns();
         if now_ns >= self.look_ns {
             self.look_ns = now_ns + LOOK_NS;
+            if self.switches.news() {
+                self.connections.iter_mut().for_each(|one| one.suspect(SWITCHED.to_owned()));
+            }
             for (token, connection) in (0u64..).zip(&mut self.connections) {
                 if let Some(made) = connection.look(&mut self.books) {
                     let watched = self.epoll.add(&made.stream, token);

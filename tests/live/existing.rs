@@ -1,0 +1,134 @@
+//! One side of a load alone, and topics and streams that are there already: what was there stays,
+//! and books are kept as far as they can be. Needs redis-server, Java and Kafka: `cargo test --test
+//! live existing:: -- --ignored --test-threads 1`
+
+use crate::support::harness::exe;
+use crate::support::program::run;
+use crate::support::redis::RedisServer;
+use brokerbench::clock::Clock;
+use brokerbench::driver::{self, Driver, Target};
+use brokerbench::environment::{Broker, Environment, Native};
+use brokerbench::model::System;
+use brokerbench::result::CellSummary;
+use brokerbench::scenario::{Overrides, SystemConfig, from_text};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+fn scenario(systems: &str, load: &str) -> String {
+    format!(
+        "schema: 1\nname: existing\nquestion: What can my topic do?\nsystems: {systems}\nload: \
+         {{warm-up: 1s, warm-up-limit: 2s, broker-warm-up: 0s, floor: false, {load}}}\n\
+         message: {{size: 100B}}\n"
+    )
+}
+
+const OPEN: &str = "model: open, rate: 2k/s, duration: 4s";
+const READ: &str = "model: closed, producers: 0, duration: 60s";
+
+/// A Kafka with a topic `orders` of so many partitions.
+fn kafka(partitions: u16) -> (Native, Box<dyn Broker>, String) {
+    let mut native = Native::new(exe());
+    let broker = native.start(&SystemConfig::defaults(System::Kafka)).unwrap();
+    let text = scenario(&format!("{{kafka: {{topic: {{partitions: {partitions}}}}}}}"), OPEN);
+    let cell = from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0);
+    let (addresses, routes, access) = (broker.addresses(), broker.routes(), broker.access());
+    let (name, clock) = ("orders".to_owned(), Clock::start());
+    let target = Target { addresses, routes, access, name, clock };
+    driver::open(&cell, target).unwrap().prepare().unwrap();
+    let address = broker.addresses()[0].clone();
+    (native, broker, address)
+}
+
+fn one(text: &str, args: &[&str]) -> CellSummary {
+    let mut summary = run(text, args, &[]).measured();
+    assert_eq!(summary.cells.len(), 1);
+    summary.cells.remove(0)
+}
+
+/// One command as a client types it; the first line of the answer.
+fn redis(port: u16, command: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+    let mut reply = [0; 4096];
+    let read = stream.read(&mut reply).unwrap();
+    String::from_utf8_lossy(&reply[..read]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn who_only_publishes_has_a_goodput_and_no_deliveries() {
+    let text = scenario(
+        "[kafka, redis-streams]",
+        "model: closed, subscriptions: 0, messages: 20000, in-flight: 500",
+    );
+    for cell in run(&text, &[], &[]).measured().cells {
+        assert_eq!((cell.counts.acked, cell.counts.broker_lost), (Some(20_000), Some(0)));
+        assert!(cell.rates.goodput_per_s > Some(0.0), "{cell:#?}");
+        assert_eq!(cell.rates.goodput_per_s, cell.rates.acked_per_s, "{cell:#?}");
+        assert!(cell.latency.end_to_end.is_none(), "{cell:#?}");
+    }
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn a_topic_of_somebody_is_written_to_and_read_and_nothing_else() {
+    let (_native, _broker, address) = kafka(3);
+    let systems = "{kafka: {topic: {name: orders, partitions: 3}}}";
+    let first = one(&scenario(systems, OPEN), &["--kafka", &address]);
+    assert_eq!((first.counts.lost, first.counts.broker_lost), (Some(0), Some(0)), "{first:#?}");
+    assert_eq!(first.counts.delivered, first.counts.sent, "{first:#?}");
+    // The second begins where the first ended: nothing of it is delivered again.
+    let second = one(&scenario(systems, OPEN), &["--kafka", &address]);
+    assert_eq!((second.counts.foreign, second.counts.duplicate), (Some(0), Some(0)), "{second:#?}");
+    // Both are there, and are read from the oldest on.
+    let read = one(&scenario(systems, READ), &["--kafka", &address]);
+    let published = first.counts.sent.unwrap() + second.counts.sent.unwrap();
+    assert_eq!(read.counts.delivered, Some(published), "{read:#?}");
+    assert!(read.counts.lost.is_none() && read.counts.sent.is_none(), "{read:#?}");
+    let (messages, bytes) = (read.rates.goodput_per_s, read.rates.goodput_bytes_per_s);
+    assert!((bytes.unwrap() / messages.unwrap() - 100.0).abs() < 1.0, "{read:#?}");
+    let more = "{kafka: {topic: {name: orders, partitions: 4}}}";
+    let few = run(&scenario(more, OPEN), &["--kafka", &address], &[]);
+    few.with(3, &["it has 3 partitions", "`topic.partitions` (4)"]);
+    let none = "{kafka: {topic: {name: order}}}";
+    let none = run(&scenario(none, OPEN), &["--kafka", &address], &[]);
+    none.with(3, &["use the topic `order`", "not there", "`topic.name`"]);
+}
+
+#[test]
+#[ignore = "needs redis-server"]
+fn a_stream_of_somebody_is_written_to_and_read_and_nothing_else() {
+    let server = RedisServer::start(&[]);
+    let address = format!("redis://127.0.0.1:{}", server.port);
+    for number in 0..50 {
+        redis(server.port, &format!("XADD orders * customer {number} total 12"));
+    }
+    redis(server.port, "XGROUP CREATE orders billing $");
+    redis(server.port, "SET precious 1");
+    let systems = "{redis-streams: {stream: orders}}";
+    let first = one(&scenario(systems, OPEN), &["--redis", &address]);
+    assert_eq!((first.counts.lost, first.counts.broker_lost), (Some(0), Some(0)), "{first:#?}");
+    assert_eq!(first.counts.delivered, first.counts.sent, "{first:#?}");
+    let there = 50 + first.counts.sent.unwrap();
+    assert_eq!(redis(server.port, "XLEN orders"), format!(":{there}"), "nothing is trimmed");
+    let read = one(&scenario(systems, READ), &["--redis", &address]);
+    assert_eq!(read.counts.delivered, Some(there), "{read:#?}");
+    // The group of somebody else, and none of ours.
+    assert_eq!(redis(server.port, "XINFO GROUPS orders"), "*1");
+    assert_eq!(redis(server.port, "DBSIZE"), ":2");
+    for (name, words) in [("order", "not there"), ("precious", "it is a string")] {
+        let systems = format!("{{redis-streams: {{stream: {name}}}}}");
+        let ended = run(&scenario(&systems, OPEN), &["--redis", &address], &[]);
+        ended.with(3, &[words, "correct `stream`"]);
+    }
+}
+
+/// Brokers that are started here have nothing that could be there already.
+#[test]
+#[ignore = "needs redis-server"]
+fn what_is_there_already_is_not_looked_for_in_a_fresh_broker() {
+    let ended = run(&scenario("{redis-streams: {stream: orders}}", OPEN), &[], &[]);
+    ended.with(3, &["`orders`", "empty", "--redis"]);
+}
