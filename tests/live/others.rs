@@ -199,7 +199,7 @@ fn a_quota_is_told_beside_the_overload_that_it_makes() {
 fn quota(address: &str, bytes_per_s: f64) {
     use brokerbench::environment::supply::{Supply, look};
     use brokerbench::model::Software;
-    let Supply::Here(kafka) = look(Software::Kafka, Duration::from_secs(60)).unwrap() else {
+    let Supply::Here(kafka) = look(Software::Kafka, None, Duration::from_secs(60)).unwrap() else {
         panic!("no Kafka")
     };
     let rate = format!("producer_byte_rate={bytes_per_s}");

@@ -344,7 +344,7 @@ fn compiled(folder: &Path) -> PathBuf {
 
 /// All of Kafka's jars.
 fn class_path() -> String {
-    match look(Software::Kafka, Duration::from_secs(60)).unwrap() {
+    match look(Software::Kafka, None, Duration::from_secs(60)).unwrap() {
         Supply::Here(kafka) => kafka.place.join("*").display().to_string(),
         Supply::Absent(offer) => panic!("{}", offer.declined()),
     }

@@ -24,7 +24,7 @@ impl RedisServer {
     pub fn start(settings: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let data = tempfile::tempdir().unwrap();
-        let program = match look(Software::Redis, Duration::from_secs(60)).unwrap() {
+        let program = match look(Software::Redis, None, Duration::from_secs(60)).unwrap() {
             Supply::Here(redis) => redis.place,
             Supply::Absent(offer) => panic!("{}", offer.declined()),
         };

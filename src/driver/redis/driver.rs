@@ -15,6 +15,7 @@ use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::slots;
 use super::survival;
+use super::toll;
 use super::{CLOSE, PROBE, RETRY};
 use crate::driver::capability::{
     CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
@@ -322,8 +323,7 @@ impl Driver for RedisDriver {
     }
 
     fn toll(&self) -> BTreeMap<String, u64> {
-        let asked = self.control(Duration::ZERO).and_then(|mut control| control.toll());
-        asked.unwrap_or_default()
+        toll::of(&self.primary)
     }
 
     fn clean_up(&self) -> Result<(), DriverError> {

@@ -2,6 +2,7 @@
 //! off, what it evicted. Of the whole server, whoever else uses it; older ones count less.
 
 use super::load::connection::Connection;
+use super::primary::Primary;
 use crate::driver::DriverError;
 use std::collections::BTreeMap;
 
@@ -17,8 +18,20 @@ const COUNTED: &[(&str, &str)] = &[
     ("rejected_connections", "connections refused by `maxclients`"),
 ];
 
+/// Of all who take writes, as far as they tell.
+pub fn of(primary: &Primary) -> BTreeMap<String, u64> {
+    let (servers, _) = primary.spread().unwrap_or_default();
+    let mut all = BTreeMap::new();
+    for told in servers.iter().filter_map(|server| Connection::open(server).ok()?.toll().ok()) {
+        for (what, count) in told {
+            *all.entry(what).or_default() += count;
+        }
+    }
+    all
+}
+
 impl Connection {
-    pub fn toll(&mut self) -> Result<BTreeMap<String, u64>, DriverError> {
+    fn toll(&mut self) -> Result<BTreeMap<String, u64>, DriverError> {
         Ok(parse(&self.text(&["INFO", "stats"])?))
     }
 }

@@ -81,7 +81,7 @@ fn attend(
     clock: &Clock,
 ) -> Result<(), DriverError> {
     let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-    subscribe(&mut connection, &["+switch-master".to_owned()])?;
+    subscribe(&mut connection, &["+switch-master".to_owned()], false)?;
     while let Some(announced) = announced.upgrade() {
         let until_ns = clock.now_ns() + PAUSE.as_nanos() as u64;
         let text = connection.next(clock, until_ns, |reply| {
