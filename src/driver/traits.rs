@@ -160,11 +160,7 @@ pub trait Driver: Send + Sync {
     ) -> Result<Box<dyn Subscriber>, DriverError>;
     /// Connects a consumer whose place somebody had who was cut off or refused: it begins with what
     /// that one left unacknowledged.
-    fn rejoin(
-        &self,
-        subscription: u16,
-        consumer: u16,
-    ) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn rejoin(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         self.subscriber(subscription, consumer)
     }
     /// Reads back what the broker still holds, without taking it away.

@@ -59,8 +59,7 @@ pub fn output(
         true => totals.window_bytes / totals.window_consumed.max(1),
         false => cell.message.size.0,
     };
-    let windows =
-        totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
+    let windows = totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
     let evidence =
         evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);

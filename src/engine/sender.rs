@@ -171,8 +171,7 @@ impl<const ONE_SERIES: bool> Sender<ONE_SERIES> {
         let pending = Pending { planned_ns, sent_ns, sequence, lane, busy: true };
         // Booked before the hand-over: the answer may come before the call returns.
         self.in_flight.fill(slot, pending);
-        let submitted =
-            self.publisher.submit(Outgoing { slot, connection, partition, payload });
+        let submitted = self.publisher.submit(Outgoing { slot, connection, partition, payload });
         if !matches!(submitted, Ok(Submitted::Taken)) {
             self.in_flight.untake(slot);
             return submitted.map(|_| false);

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 /// What must be equal for a broker to serve another scenario: all but what topics and clients alone
 /// have, so that whatever else a system may be set to keeps its brokers apart.
 fn of_broker(config: &SystemConfig) -> SystemConfig {
-    let SystemConfig { topic, client, keys, stream, maxlen, reply, wait, wait_aof, consume, .. } =
-        SystemConfig::defaults(config.system);
+    let SystemConfig {
+        topic, client, keys, stream, maxlen, reply, wait, wait_aof, consume, ..
+    } = SystemConfig::defaults(config.system);
     let config = config.clone();
     let config = SystemConfig { topic, client, keys, stream, maxlen, reply, ..config };
     SystemConfig { wait, wait_aof, consume, same_as: None, ..config }

@@ -86,8 +86,7 @@ impl Known {
         let mut silent = None;
         let mut anybody = false;
         for (node, answer) in round.nodes {
-            let open =
-                self.outages.iter().rposition(|seen| seen.to.is_none() && seen.node == node);
+            let open = self.outages.iter().rposition(|seen| seen.to.is_none() && seen.node == node);
             match answer {
                 Ok(()) => {
                     anybody = true;

@@ -245,9 +245,8 @@ impl Scenario {
                 ));
             }
         }
-        let adds = |cell: &&Cell| {
-            cell.config.system.has_key("maxlen") && cell.config.existing().is_none()
-        };
+        let adds =
+            |cell: &&Cell| cell.config.system.has_key("maxlen") && cell.config.existing().is_none();
         for cell in self.cells.iter().filter(adds).filter(under_load) {
             let entries = [cell.config.maxlen, messages_of(cell)].into_iter().flatten().min();
             let kept = entries.map(|entries| Bytes(entries.saturating_mul(cell.message.size.0)));

@@ -179,8 +179,7 @@ fn the_scenarios_of_redis_clusters_hold_and_compare_like_with_like() {
         assert_eq!(small.partitions(), 6);
     }
     for profile in ["quick", "standard", "full"] {
-        let scenario =
-            scenario::load("scaling", &overrides(Some(profile), &[], &[], &[])).unwrap();
+        let scenario = scenario::load("scaling", &overrides(Some(profile), &[], &[], &[])).unwrap();
         assert_eq!(systems(&scenario), System::ALL, "{profile}");
         let (told, took) = (scenario.warnings(), scenario.estimate().duration);
         match profile {

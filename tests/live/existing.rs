@@ -6,7 +6,7 @@ use crate::support::harness::exe;
 use crate::support::program::run;
 use crate::support::redis::RedisServer;
 use brokerbench::clock::Clock;
-use brokerbench::driver::{self, Driver, Target};
+use brokerbench::driver::{self, Target};
 use brokerbench::environment::{Broker, Environment, Native};
 use brokerbench::model::System;
 use brokerbench::result::CellSummary;

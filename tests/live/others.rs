@@ -5,7 +5,7 @@
 use crate::support::harness::exe;
 use crate::support::program::{Ended, run, start};
 use crate::support::redis::RedisServer;
-use brokerbench::environment::{Broker, Environment, Native, NodeAction, NodeRole};
+use brokerbench::environment::{Environment, Native, NodeAction, NodeRole};
 use brokerbench::result::{Fault, Summary};
 use brokerbench::scenario::{Overrides, SystemConfig, from_text};
 use std::path::Path;

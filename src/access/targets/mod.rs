@@ -138,13 +138,11 @@ pub fn targets_from_text(
             memorydb: redis("memorydb", file.memorydb)?,
             sns: file.sns.map(|keys| sns::reach(keys, folder, around)).transpose()?,
         };
-        match targets.all().next() {
-            Some(_) => Ok(targets),
-            None => {
-                let remedy = "add `kafka:`, `redis:`, `msk:`, `memorydb:` or `sns:`";
-                Err(Problem::new::<String>([], "it names no broker", remedy))
-            }
+        if targets.all().next().is_none() {
+            let remedy = "add `kafka:`, `redis:`, `msk:`, `memorydb:` or `sns:`";
+            return Err(Problem::new::<String>([], "it names no broker", remedy));
         }
+        Ok(targets)
     };
     file().map_err(|problem| shown(problem.located(&tree), source))
 }

@@ -182,8 +182,7 @@ impl Admin {
         topic: &Topic,
         copies: i32,
     ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
-        let mut new =
-            NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
+        let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }

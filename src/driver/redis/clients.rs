@@ -322,9 +322,8 @@ mod tests {
 
     #[test]
     fn streams_on_one_server_go_one_way() {
-        let at = |port: u16| {
-            Endpoint::parse(System::RedisLists, &format!("127.0.0.1:{port}")).unwrap()
-        };
+        let at =
+            |port: u16| Endpoint::parse(System::RedisLists, &format!("127.0.0.1:{port}")).unwrap();
         let (servers, ways) = distinct(vec![at(1), at(2), at(1), at(3), at(2)]);
         let addresses: Vec<String> = servers.iter().map(Endpoint::address).collect();
         assert_eq!(addresses, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);

@@ -5,12 +5,12 @@ use super::capability::cluster::RedisCluster;
 use super::capability::{cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
-use super::load::Lanes;
 use super::load::connection::Connection;
 use super::load::copies::CopiesWait;
 use super::load::publisher::RedisPublisher;
 use super::load::resilient::patiently;
 use super::load::switches::Switches;
+use super::load::{ConsumerPlace, Lanes};
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::slots;
@@ -269,11 +269,7 @@ impl Driver for RedisDriver {
     }
 
     /// A group that is gone was lost by the server: a new one skips nothing that came since.
-    fn rejoin(
-        &self,
-        subscription: u16,
-        consumer: u16,
-    ) -> Result<Box<dyn Subscriber>, DriverError> {
+    fn rejoin(&self, subscription: u16, consumer: u16) -> Result<Box<dyn Subscriber>, DriverError> {
         let place = ConsumerPlace { outlives: true, ..self.place(subscription, consumer) };
         packing::unpacking(&self.cell, self.load_subscriber(place, consumer, self.oldest())?)
     }

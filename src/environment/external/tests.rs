@@ -25,10 +25,8 @@ fn what_is_not_given_or_does_not_answer_is_said() {
     assert!(words.contains("--redis") && words.contains("--system"), "{words}");
     let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
     assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
-    let dead = refused(
-        external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false),
-        System::RedisLists,
-    );
+    let dead =
+        refused(external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false), System::RedisLists);
     assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
     let managed = refused(external(Some("127.0.0.1:1"), None, false), System::Msk);
     assert!(managed.contains("Amazon MSK") && managed.contains("`msk`"), "{managed}");
@@ -123,11 +121,9 @@ fn where_a_broker_sends_its_clients_is_judged_too() {
 
 #[test]
 fn an_address_is_judged_as_it_is_told_and_so_are_only_so_many() {
-    let dirty =
-        refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
+    let dirty = refused(external(Some(&telling(&["127.0.0.1\u{7}"])), None, false), System::Kafka);
     assert!(dirty.contains("sends clients to what is no address"), "{dirty}");
-    let many =
-        refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
+    let many = refused(external(Some(&telling(&[""; MOST_NODES + 1])), None, false), System::Kafka);
     assert!(many.contains("names 1001 brokers"), "{many}");
     assert!(asker(&telling(&[""; MOST_NODES])).ask_all().is_ok());
 }

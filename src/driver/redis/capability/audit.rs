@@ -127,9 +127,7 @@ impl AuditReader {
         match (info.get("length"), info.get("entries-added")) {
             (Some(Value::Int(length)), Some(Value::Int(added))) => Ok(added > length),
             (Some(Value::Int(length)), _) => Ok(*length as u64 >= most),
-            _ => {
-                Err(self.connection.endpoint.refused("XINFO STREAM", "it does not tell `length`"))
-            }
+            _ => Err(self.connection.endpoint.refused("XINFO STREAM", "it does not tell `length`")),
         }
     }
 

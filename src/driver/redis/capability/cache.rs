@@ -171,9 +171,7 @@ mod tests {
                         let halves = half(0, 8191, 0) + &half(8192, 16_383, 1);
                         Act::Reply(format!("*2\r\n{halves}").into_bytes())
                     }
-                    _ if asked.is("GET") => {
-                        Act::Reply(format!("$1\r\n{number}\r\n").into_bytes())
-                    }
+                    _ if asked.is("GET") => Act::Reply(format!("$1\r\n{number}\r\n").into_bytes()),
                     _ => reply("+OK\r\n"),
                 }
             })

@@ -8,8 +8,7 @@ use super::*;
 fn what_belongs_to_others_is_not_deleted() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let endpoint =
-        Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string())
-            .unwrap();
+        Endpoint::parse(System::RedisLists, &listener.local_addr().unwrap().to_string()).unwrap();
     let mut control = Connection::open(&endpoint).unwrap();
     for (name, foreign) in
         [("bb-abc-lists", "session:1"), ("bb-abc-lists", "bb-abd-lists-0"), ("", "x")]
@@ -56,9 +55,8 @@ fn servers_are_told_apart() {
 
 #[test]
 fn a_server_is_asked_for_no_more_than_it_can_do() {
-    let of = |version: &str| {
-        ServerInfo::parse(&format!("redis_version:{version}\r\n"), BTreeMap::new())
-    };
+    let of =
+        |version: &str| ServerInfo::parse(&format!("redis_version:{version}\r\n"), BTreeMap::new());
     let endpoint = Endpoint::parse(System::RedisLists, "127.0.0.1:1").unwrap();
     let check = |version: &str, change: fn(&mut Cell)| {
         let mut cell = cell(System::RedisLists);

@@ -10,9 +10,9 @@
 use super::connection::Connection;
 use super::pubsub::{push, subscribe};
 use crate::clock::Clock;
+use crate::driver::DriverError;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::redis::primary::SENTINEL;
-use crate::driver::DriverError;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -116,7 +116,10 @@ mod tests {
 
     #[test]
     fn the_new_primary_of_ours_alone_counts() {
-        assert_eq!(new_primary("brokerbench 10.0.0.1 1 ::1 2", Routes::PRIMARY).as_deref(), Some("::1:2"));
+        assert_eq!(
+            new_primary("brokerbench 10.0.0.1 1 ::1 2", Routes::PRIMARY).as_deref(),
+            Some("::1:2")
+        );
         for other in ["another 10.0.0.1 1 10.0.0.2 2", "brokerbench 10.0.0.1 1", ""] {
             assert_eq!(new_primary(other, Routes::PRIMARY), None, "{other}");
         }
