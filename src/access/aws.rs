@@ -69,9 +69,8 @@ impl Presigner {
     fn fetch_here(&self) -> Result<Token, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("starting tokio: {error}"))?;
-        let found = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, credentials(&self.chain)).await
-        });
+        let found = runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, credentials(&self.chain)).await });
         let seconds = PATIENCE.as_secs();
         let (credentials, region) = found
             .map_err(|_| format!("no credentials of AWS within {seconds} s; {NO_CREDENTIALS}"))??;
@@ -263,8 +262,7 @@ mod tests {
         pairs.sort_unstable();
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let sha = |text: &str| hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-        let request =
-            format!("GET\n/\n{}\nhost:{host}\n\nhost\n{}", pairs.join("&"), sha(""));
+        let request = format!("GET\n/\n{}\nhost:{host}\n\nhost\n{}", pairs.join("&"), sha(""));
         let date = pairs.iter().find_map(|pair| pair.strip_prefix("X-Amz-Date=")).unwrap();
         let scope = format!("{}/eu-central-1/{service}/aws4_request", &date[..8]);
         let text = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", sha(&request));

@@ -65,14 +65,15 @@ impl HttpConnector for JudgedHttp {
 /// What was forbidden is not tried again; what broke may be.
 fn failed(error: Error) -> ConnectorError {
     let why = why_not_connected(&error);
-    let broke = why.is_none_or(|why| {
-        matches!(why, AccessError::Unknown(_) | AccessError::Unreachable(_))
-    });
+    let broke =
+        why.is_none_or(|why| matches!(why, AccessError::Unknown(_) | AccessError::Unreachable(_)));
     if broke { ConnectorError::io(error.into()) } else { ConnectorError::user(error.into()) }
 }
 
 /// Why there was no connection, so that nothing was sent; `None` where there was one.
-pub fn why_not_connected(error: &(dyn std::error::Error + 'static)) -> Option<&AccessError> {
+pub fn why_not_connected<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e AccessError> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

@@ -21,8 +21,8 @@ pub use rules::paired_ratio;
 
 use crate::model::System;
 use crate::result::{
-    Claim, ComparedCell, ComparedEnvironment, Comparison, FAKE, Manifest, NotCompared,
-    RunInfo, SCHEMA, Status, Summary, words,
+    Claim, ComparedCell, ComparedEnvironment, Comparison, FAKE, Manifest, NotCompared, RunInfo,
+    SCHEMA, Status, Summary, words,
 };
 use crate::scenario::Scenario;
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -214,8 +214,7 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             );
         }
         for listed in &row.scenarios {
-            let of_this =
-                runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
+            let of_this = runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
                 cells.extend(faults::detection(manifest, summary));

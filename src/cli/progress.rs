@@ -295,8 +295,7 @@ mod tests {
     #[test]
     fn a_step_ends_its_line_with_what_it_is() {
         let mut left = TimeLeft::of([]);
-        let mut display =
-            Display::new("latency\u{1b}[2J", &mut left, Interrupt::default(), None);
+        let mut display = Display::new("latency\u{1b}[2J", &mut left, Interrupt::default(), None);
         let text = "redis-lists load.rate=1k/s block 1";
         display.step(&Step { text, short: "redis-lists 1k/s", done: 2, all: 9 });
         assert_eq!(display.place, "latency\u{fffd}[2J 3/9");

@@ -30,8 +30,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
         .map(|name| scenario::load(name, &overrides))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
-    let mut chosen =
-        environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
+    let mut chosen = environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
     let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };

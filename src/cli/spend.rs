@@ -38,9 +38,8 @@ impl Spending {
     pub fn step(&mut self, text: &str) {
         self.spent += self.now();
         (self.since, self.sent) = (Instant::now(), (0, 0));
-        let about = |label: &str| {
-            text.strip_prefix(label).is_some_and(|rest| rest.starts_with([' ', ':']))
-        };
+        let about =
+            |label: &str| text.strip_prefix(label).is_some_and(|rest| rest.starts_with([' ', ':']));
         self.loaded = self.rates.iter().find(|(label, _)| about(label)).map(|(_, rates)| *rates);
     }
 
@@ -149,9 +148,8 @@ mod tests {
     }
 
     fn external(address: &str) -> External {
-        let text = format!(
-            "schema: 1\nkafka: {{brokers: [a:1]}}\nmsk: {{brokers: ['{address}']}}\n"
-        );
+        let text =
+            format!("schema: 1\nkafka: {{brokers: [a:1]}}\nmsk: {{brokers: ['{address}']}}\n");
         let around = Around { remote: true, variable: &|_| None };
         let folder = std::path::Path::new(".");
         External::new(targets_from_text("t", &text, folder, &around).unwrap())

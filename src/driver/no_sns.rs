@@ -31,10 +31,6 @@ pub fn reflector() -> Result<Box<dyn Reflector>, DriverError> {
     Err(cannot("reflect"))
 }
 
-pub fn sweep(
-    _: &[String],
-    _: &Access,
-    _: &BTreeSet<String>,
-) -> Result<Vec<String>, DriverError> {
+pub fn sweep(_: &[String], _: &Access, _: &BTreeSet<String>) -> Result<Vec<String>, DriverError> {
     Err(cannot("delete what was left behind"))
 }

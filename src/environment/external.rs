@@ -198,8 +198,7 @@ impl Asker {
         };
         match driver::watched(addresses, primary.as_deref(), access) {
             Ok(Some((name, at))) => {
-                let routes =
-                    Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
+                let routes = Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
                 Ok(Self { software, reach: Reach { addresses: vec![at], ..reach }, routes })
             }
             Err(why) if primary.is_some() || why.contains("Sentinel") => Err(refused(&why)),

@@ -98,9 +98,11 @@ fn of_service(claim: &Claim, service: Service, comparison: &Comparison) -> Vec<S
         let documented = cells.all.iter().filter(own).map(|cell| cell.text.clone());
         lines.extend(documented);
     } else {
-        let runs = cells.all.iter().filter(own).filter_map(|cell| {
-            provenance::run_of(cell, &comparison.runs)
-        });
+        let runs = cells
+            .all
+            .iter()
+            .filter(own)
+            .filter_map(|cell| provenance::run_of(cell, &comparison.runs));
         let at = runs.filter_map(|run| provenance::place(run, service)).sorted().dedup();
         lines.extend(at.map(|at| format!("measured {at}")));
     }

@@ -69,10 +69,10 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
 /// Whether a service leaves it to its users, or to a scenario.
 fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
     match (service, path) {
-        (Service::Msk, ["broker" | "heap", ..]) => Err(
-            "brokers of MSK are set by AWS and by the cluster's configuration there; \
-             `topic.config` and `client` are yours",
-        ),
+        (Service::Msk, ["broker" | "heap", ..]) => {
+            Err("brokers of MSK are set by AWS and by the cluster's configuration there; \
+             `topic.config` and `client` are yours")
+        }
         (Service::Memorydb, ["broker" | "sentinel" | "server", ..]) => {
             Err("nodes of MemoryDB are set by AWS and by the cluster's parameter group there")
         }

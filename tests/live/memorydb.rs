@@ -130,9 +130,9 @@ impl MemoryDb {
         (login, systems, load): (&str, &[(&str, &str)], &str),
         environment: &[(&str, Option<&str>)],
     ) -> Ended {
-        let labels = systems.iter().map(|(label, more)| {
-            format!("{label}: {{nodes: {{shards: 2, replicas: 1}}, {more}}}")
-        });
+        let labels = systems
+            .iter()
+            .map(|(label, more)| format!("{label}: {{nodes: {{shards: 2, replicas: 1}}, {more}}}"));
         let scenario = format!(
             "schema: 1\nname: memorydb\nquestion: Are all let in?\nguarantee: none\n\
              systems: {{{}}}\nload: {{{load}}}\nmessage: {{size: 100B}}\n",

@@ -144,6 +144,7 @@ impl Drop for Process {
 }
 
 pub struct Kafka {
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is dropped with this"))]
     process: Process,
     ports: BTreeMap<&'static str, u16>,
 }
@@ -275,6 +276,7 @@ impl Kafka {
         format!("localhost:{}", self.ports[listener])
     }
 
+    #[cfg(feature = "aws")]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.process.folder.path().join("log")).unwrap()
     }

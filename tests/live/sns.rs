@@ -46,9 +46,7 @@ impl Emulator {
             ("LOCALSTACK_HOST", address.as_str()),
         ]);
         let emulator = Self { _process: Process::start(command, folder), port };
-        emulator.until("to listen", |emulator| {
-            emulator.topics().contains("ListTopicsResponse")
-        });
+        emulator.until("to listen", |emulator| emulator.topics().contains("ListTopicsResponse"));
         emulator.is_on_loopback_alone();
         emulator
     }

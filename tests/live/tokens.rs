@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// Shorter than a run, so that every connection must log in again in its course.
 const SESSION: Duration = Duration::from_secs(12);
@@ -123,6 +123,7 @@ mod aws {
     use super::*;
     use crate::secured::{AWS_KEY, REGION};
     use rustix::process::Signal;
+    use std::time::Instant;
 
     fn keys<'a>(key: &'a str, secret: &'a str) -> [(&'a str, Option<&'a str>); 6] {
         [

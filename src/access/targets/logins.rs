@@ -1,6 +1,6 @@
 //! What a targets file says of a login, as the login itself: by a password, or by tokens that end.
 
-use super::keys::{IamKeys, OidcKeys, REFERENCE, Reference, RedisKeys, SaslKeys, SaslMechanism};
+use super::keys::{IamKeys, OidcKeys, REFERENCE, RedisKeys, Reference, SaslKeys, SaslMechanism};
 use super::{Around, SET_IT};
 use crate::access::token::{self, IamChain};
 use crate::access::{
@@ -64,7 +64,9 @@ impl LoginPlace<'_> {
             SaslMechanism::ScramSha256 => Mechanism::ScramSha256,
             SaslMechanism::ScramSha512 => Mechanism::ScramSha512,
             SaslMechanism::OauthBearer => return self.bearer(token, oidc).map(by_tokens),
-            SaslMechanism::AwsMskIam => return self.msk_iam(iam.unwrap_or_default()).map(by_tokens),
+            SaslMechanism::AwsMskIam => {
+                return self.msk_iam(iam.unwrap_or_default()).map(by_tokens);
+            }
         };
         let missing = |key: &str| {
             self.problem(&["sasl", key], "this key is missing", &format!("add `{key}:`"))

@@ -51,9 +51,8 @@ impl TokenClaims {
     /// Nothing of a token that is none.
     pub fn of(token: &str) -> Self {
         let payload = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-        let claims: Value = payload
-            .and_then(|payload| serde_json::from_slice(&payload).ok())
-            .unwrap_or_default();
+        let claims: Value =
+            payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default();
         // Beyond this no calendar goes.
         let end = claims["exp"].as_f64().filter(|seconds| (0.0..1e12).contains(seconds));
         Self {

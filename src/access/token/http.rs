@@ -65,8 +65,7 @@ impl HttpUrl {
         form: &str,
     ) -> Result<(u16, Vec<u8>), String> {
         let deadline = Instant::now() + LIMIT;
-        let mut stream =
-            access.connect(&self.address, LIMIT).map_err(|error| error.to_string())?;
+        let mut stream = access.connect(&self.address, LIMIT).map_err(|error| error.to_string())?;
         let request = format!(
             "POST {} HTTP/1.0\r\nHost: {}\r\nAuthorization: {authorization}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\

@@ -121,8 +121,9 @@ impl Kept {
     fn fetch(&self) -> Result<Token, String> {
         let token = self.source.fetch()?;
         if token.left() <= LEAST {
-            return Err("the token is over already; renew it, or set this machine's clock right"
-                .to_owned());
+            return Err(
+                "the token is over already; renew it, or set this machine's clock right".to_owned()
+            );
         }
         Ok(token)
     }

@@ -50,9 +50,8 @@ fn read(status: u16, body: &[u8], now: SystemTime) -> Result<Token, String> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let word = |key: &str| answer[key].as_str().unwrap_or_default();
     if status != 200 {
-        let shown = |text: &str| -> String {
-            text.chars().filter(|c| !c.is_control()).take(200).collect()
-        };
+        let shown =
+            |text: &str| -> String { text.chars().filter(|c| !c.is_control()).take(200).collect() };
         let words = [shown(word("error")), shown(word("error_description"))];
         let words = words.join(" ").trim().to_owned();
         return Err(format!(

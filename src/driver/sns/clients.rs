@@ -6,8 +6,10 @@ use super::words::Asked;
 use crate::access::aws::AwsIdentity;
 use crate::access::{Access, http_client};
 use crate::clock::Clock;
+use crate::driver::timeouts::request_timeout;
 use crate::driver::{DriverError, Target};
 use crate::model::System;
+use crate::scenario::Load;
 use crate::units::Span;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -41,18 +43,18 @@ impl Patience {
     /// Longer than the longest wait of a ReceiveMessage.
     pub const USUAL: Self = Self { attempt: Duration::from_secs(30), call: None };
 
-    /// A message is to be taken until `deadline`, where there is one.
-    pub fn until(deadline: Option<Span>, attempt: impl FnOnce(Span) -> Span) -> Self {
-        let nanos = |span: Span| Duration::from_nanos(span.nanos());
-        deadline.map_or(Self::USUAL, |deadline| Self {
-            attempt: nanos(attempt(deadline)),
-            call: Some(nanos(deadline)),
+    /// A message is to be taken until the load's deadline, where there is one.
+    pub fn of(load: &Load) -> Self {
+        let both = load.deadline.zip(request_timeout(load));
+        both.map_or(Self::USUAL, |(deadline, attempt)| Self {
+            attempt: attempt.std(),
+            call: Some(deadline.std()),
         })
     }
 
     /// A long poll whose service may be away for as long as a message has time.
     pub fn outliving(deadline: Span) -> Self {
-        let call = Self::USUAL.attempt + Duration::from_nanos(deadline.nanos());
+        let call = Self::USUAL.attempt + deadline.std();
         Self { call: Some(call), ..Self::USUAL }
     }
 
@@ -219,8 +221,13 @@ fn identity(access: &Access) -> Result<AwsIdentity, DriverError> {
         let credentials = SharedCredentialsProvider::new(nobody);
         return Ok(AwsIdentity::new("us-east-1".into(), credentials));
     }
-    let unsigned = || refused("sign requests", "the target does not say who signs; describe it as \
-        `sns: {iam: {region: …}}` in a file for --targets");
+    let unsigned = || {
+        refused(
+            "sign requests",
+            "the target does not say who signs; describe it as \
+        `sns: {iam: {region: …}}` in a file for --targets",
+        )
+    };
     access.aws().cloned().ok_or_else(unsigned)
 }
 
@@ -257,9 +264,11 @@ pub mod tests {
 
     #[test]
     fn without_a_deadline_the_sdk_is_as_it_comes() {
-        let usual = Patience::until(None, |deadline| deadline);
+        let load = Load::closed(1);
+        let usual = Patience::of(&load);
         assert_eq!((usual.retries().max_attempts(), usual.call), (3, None));
-        let patient = Patience::until(Some(Span::from_secs(30)), |_| Span::from_secs(10));
+        let deadline = Some(Span::from_secs(30));
+        let patient = Patience::of(&Load { deadline, ..load });
         assert!(patient.retries().max_attempts() > 1000);
         assert_eq!(patient.timeouts().operation_timeout(), Some(Duration::from_secs(30)));
         assert_eq!(patient.timeouts().operation_attempt_timeout(), Some(Duration::from_secs(10)));

@@ -1,6 +1,6 @@
 //! A cell's topic and its queues: what [`Driver`] asks, handed to whoever does it.
 
-use super::capability::{audit, large, replay, work};
+use super::capability::{audit, large, work};
 use super::clients::{Clients, Patience, cannot, refused, timed_out};
 use super::load::publisher::{PUBLISH, PublishPlan, SnsPublisher};
 use super::load::queue::Polling;
@@ -13,7 +13,6 @@ use crate::driver::capability::{
     CacheClient, HeldForConsumer, Replay, Requests, WatchedSubscriber,
 };
 use crate::driver::packing::{self, Unpacking};
-use crate::driver::timeouts::request_timeout;
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
     Audit, Driver, DriverError, Incoming, LargeClient, LargeMessages, Outcome, Outgoing, Publisher,
@@ -169,7 +168,7 @@ impl Driver for SnsDriver {
 
     fn publisher(&self, _: u16) -> Result<Box<dyn Publisher>, DriverError> {
         let load = &self.cell.load;
-        let patience = Patience::until(load.deadline, request_timeout);
+        let patience = Patience::of(load);
         let inner = self.plain_publisher(load.connections, patience)?;
         packing::packing(&self.cell, Box::new(inner))
     }
@@ -247,9 +246,8 @@ impl Driver for SnsDriver {
             described.broker_config = audit::queue_attributes(self, place)?;
         }
         for shown in [&mut described.topic_config, &mut described.broker_config] {
-            shown.retain(|key, value| {
-                !NOT_SHOWN.contains(&key.as_str()) && !value.contains("arn:")
-            });
+            shown
+                .retain(|key, value| !NOT_SHOWN.contains(&key.as_str()) && !value.contains("arn:"));
         }
         Ok(described)
     }

@@ -12,8 +12,6 @@ pub const MOST_ENTRIES: u32 = 10;
 const STOCK_SIZE: usize = 256 << 10;
 /// SQS takes no longer wait, and AWS asks for this one: an empty answer costs what a full one does.
 const LONGEST_WAIT: i32 = 20;
-/// Stock of a queue.
-const STOCK_VISIBILITY: i32 = 30;
 
 #[derive(Clone, Debug)]
 pub struct SnsSettings {
@@ -55,11 +53,6 @@ impl SnsSettings {
             topic,
         }
     }
-
-    /// For how long a message that was handed out stays with whoever has it.
-    pub fn visibility(&self) -> i32 {
-        self.visibility_s.unwrap_or(STOCK_VISIBILITY)
-    }
 }
 
 #[cfg(test)]
@@ -83,7 +76,7 @@ pub mod tests {
         let settings = SnsSettings::of(&cell(&[], &[]));
         assert!(!settings.fifo && !settings.archived);
         assert_eq!((settings.most_bytes, settings.publish, settings.receive), (262_144, 10, 10));
-        assert_eq!((settings.wait_s, settings.visibility_s, settings.visibility()), (20, None, 30));
+        assert_eq!((settings.wait_s, settings.visibility_s), (20, None));
     }
 
     #[test]
@@ -100,7 +93,7 @@ pub mod tests {
         let settings = SnsSettings::of(&cell);
         assert!(settings.fifo && settings.by_group && settings.archived);
         assert_eq!((settings.most_bytes, settings.publish, settings.receive), (1 << 20, 1, 3));
-        assert_eq!((settings.wait_s, settings.visibility()), (0, 5));
+        assert_eq!((settings.wait_s, settings.visibility_s), (0, Some(5)));
         cell.config.topic.config.remove("FifoTopic");
         assert!(!SnsSettings::of(&cell).archived, "only a FIFO topic has an archive");
     }

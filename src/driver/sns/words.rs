@@ -170,7 +170,7 @@ pub fn reason(code: Option<&str>, status: Option<u16>, error: &(dyn Error + 'sta
 
 /// An error and what it stems from, in one line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source());
+    let all = std::iter::successors(Some(error), |error| (**error).source());
     let words: Vec<String> = all.map(ToString::to_string).collect();
     sanitize::line(&words.join(": ")).chars().take(LONGEST).collect()
 }
@@ -221,8 +221,7 @@ mod tests {
         }
         let near = cause("SignatureDoesNotMatch", "", Some(20));
         assert!(near.contains("secret access key"), "{near}");
-        let mut answer =
-            HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
+        let mut answer = HttpResponse::new(StatusCode::try_from(403).unwrap(), SdkBody::empty());
         assert_eq!(skew_s(&answer, Timestamp::UNIX_EPOCH), None);
         answer.headers_mut().insert("date", "Thu, 01 Jan 1970 00:10:00 GMT");
         assert_eq!(skew_s(&answer, Timestamp::UNIX_EPOCH), Some(-600));

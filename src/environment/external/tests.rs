@@ -51,9 +51,8 @@ fn strangers_are_not_even_asked() {
 #[test]
 fn a_service_at_another_address_than_its_own_is_emulated() {
     let at = |address: &str| {
-        let text = format!(
-            "schema: 1\nmsk: {{brokers: ['{address}'], tls: true, instance: three m7g}}\n"
-        );
+        let text =
+            format!("schema: 1\nmsk: {{brokers: ['{address}'], tls: true, instance: three m7g}}\n");
         let around = Around { remote: true, variable: &|_| None };
         let folder = std::path::Path::new("");
         External::new(targets_from_text("t.yaml", &text, folder, &around).unwrap())

@@ -7,17 +7,15 @@
 
 use super::audit;
 use crate::clock::Clock;
+use crate::driver::DriverError;
 use crate::driver::sns::clients::{Clients, Patience, runtime};
 use crate::driver::sns::driver::SnsDriver;
 use crate::driver::sns::load::calls::CallLog;
 use crate::driver::sns::load::payload_of;
-use crate::driver::sns::load::queue::{
-    DELETE, Fetch, Polling, Queue, RECEIVE, RELEASE, attempt,
-};
+use crate::driver::sns::load::queue::{DELETE, Fetch, Polling, Queue, RECEIVE, RELEASE, attempt};
 use crate::driver::sns::resources::QueuePlace;
 use crate::driver::sns::settings::MOST_ENTRIES;
 use crate::driver::sns::words::Asked;
-use crate::driver::DriverError;
 use crate::driver::work::{
     AcknowledgeTimer, Responsibilities, WorkEvent, WorkQueue, WorkTerms, Worker,
 };

@@ -240,9 +240,8 @@ fn next_batch(
 ) -> Vec<WaitingMessage> {
     let (mut batch, mut bytes) = (vec![], 0);
     while batch.len() < most
-        && let Some(message) = waiting.pop_front_if(|message| {
-            batch.is_empty() || bytes + message.text.len() <= most_bytes
-        })
+        && let Some(message) = waiting
+            .pop_front_if(|message| batch.is_empty() || bytes + message.text.len() <= most_bytes)
     {
         bytes += message.text.len();
         batch.push(message);
@@ -288,10 +287,7 @@ fn place(id: &str, length: usize) -> Option<usize> {
 }
 
 /// What a call without an output means for its messages. `doubt`: an attempt may have been taken.
-fn failed(
-    error: &SdkError<PublishBatchError, HttpResponse>,
-    doubt: bool,
-) -> (Outcome, String) {
+fn failed(error: &SdkError<PublishBatchError, HttpResponse>, doubt: bool) -> (Outcome, String) {
     use aws_smithy_types::error::metadata::ProvideErrorMetadata;
     let why = error.code().map_or_else(|| chain(error), str::to_owned);
     let outcome = match error {
@@ -340,10 +336,8 @@ mod tests {
         let output = PublishBatchOutput::builder().successful(taken).successful(stray);
         let output = output.failed(refusal).build();
         let ends = ends_of(&[70, 71, 72], 5, &Ok(output), false);
-        let told: Vec<_> = ends
-            .iter()
-            .map(|(end, why)| (end.slot, end.outcome, why.as_deref()))
-            .collect();
+        let told: Vec<_> =
+            ends.iter().map(|(end, why)| (end.slot, end.outcome, why.as_deref())).collect();
         assert_eq!(told[0], (70, Outcome::Acked, None));
         assert_eq!((told[1].0, told[1].1), (71, Outcome::Indeterminate));
         assert_eq!(told[2], (72, Outcome::Failed, Some("InternalError")));

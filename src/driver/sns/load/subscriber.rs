@@ -63,9 +63,8 @@ impl SnsSubscriber {
     /// With its requests counted. A request that the SDK sends again is one.
     pub fn watched(self) -> WatchedSubscriber<Requests> {
         let (fetches, deletions) = (self.fetching.counts.clone(), self.deleting.counts.clone());
-        let count = |of: &Arc<RequestCounts>| {
-            (of.fetch.load(Relaxed), of.acknowledge.load(Relaxed))
-        };
+        let count =
+            |of: &Arc<RequestCounts>| (of.fetch.load(Relaxed), of.acknowledge.load(Relaxed));
         let ask = move || {
             let ((fetch, _), (_, acknowledge)) = (count(&fetches), count(&deletions));
             Ok(Requests { fetch, acknowledge, ..Requests::default() })
