@@ -19,7 +19,7 @@ impl Backoff {
     pub const LONGEST_NS: u64 = 40_000_000;
 
     /// How long to wait now, ns; zero the first time.
-    pub fn next(&mut self) -> u64 {
+    pub fn pause_ns(&mut self) -> u64 {
         let pause = self.0;
         self.0 = (self.0 * 2).clamp(Self::FIRST_NS, Self::LONGEST_NS);
         pause
@@ -52,10 +52,10 @@ mod tests {
     #[test]
     fn pauses_double_up_to_what_a_recovery_is_measured_to() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<u64> = (0..9).map(|_| backoff.next() / 1_000_000).collect();
+        let pauses: Vec<u64> = (0..9).map(|_| backoff.pause_ns() / 1_000_000).collect();
         assert_eq!(pauses, [0, 10, 20, 40, 40, 40, 40, 40, 40]);
         backoff.reset();
-        assert_eq!(backoff.next(), 0);
+        assert_eq!(backoff.pause_ns(), 0);
     }
 
     #[test]

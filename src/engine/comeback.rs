@@ -45,7 +45,7 @@ impl Comeback {
         mut over: impl FnMut() -> bool,
     ) -> Option<T> {
         while !over() {
-            std::thread::sleep(Duration::from_nanos(self.backoff.next()));
+            std::thread::sleep(Duration::from_nanos(self.backoff.pause_ns()));
             let (client, what) = match connect() {
                 Ok(client) => (Some(client), "connection made again".to_owned()),
                 Err(error) => (None, format!("connecting: {}", error.reason())),

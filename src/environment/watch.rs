@@ -135,8 +135,11 @@ mod tests {
         Round { nodes: nodes.iter().enumerate().map(node).collect(), forbidden: None }
     }
 
+    /// A node, since when it was away and until when, s.
+    type Away = (String, u64, Option<u64>);
+
     /// What is found after each of these rounds, a second apart.
-    fn found(patience_s: u64, rounds: Vec<Round>) -> (Vec<bool>, Vec<(String, u64, Option<u64>)>) {
+    fn found(patience_s: u64, rounds: Vec<Round>) -> (Vec<bool>, Vec<Away>) {
         let begun = Instant::now();
         let mut known = Known::new(Duration::from_secs(patience_s));
         let found = |(second, round): (usize, Round)| {

@@ -213,17 +213,17 @@ pub fn watched(
     name: Option<&str>,
     access: &Access,
 ) -> Result<Option<(String, String)>, String> {
+    let ask = |address: &String| {
+        // Judged as a server is, though nobody logs in here.
+        access.permit(address).map_err(|error| error.to_string())?;
+        // Whichever of its systems is asked for: it only names them.
+        Endpoint::parse(System::RedisStreams, address)
+            .and_then(|endpoint| watched_by(&endpoint.through(&access.bare()), name))
+            .map_err(|error| error.reason())
+    };
     let mut found = Err("no address is given".to_owned());
     for address in addresses {
-        let ask = || {
-            // Judged as a server is, though nobody logs in here.
-            access.permit(address).map_err(|error| error.to_string())?;
-            // Whichever of its systems is asked for: it only names them.
-            Endpoint::parse(System::RedisStreams, address)
-                .and_then(|endpoint| watched_by(&endpoint.through(&access.bare()), name))
-                .map_err(|error| error.reason())
-        };
-        found = ask();
+        found = ask(address);
         if found.is_ok() {
             break;
         }

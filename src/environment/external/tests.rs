@@ -172,7 +172,7 @@ fn sentinels_are_asked_for_their_primary() {
     let server = sentinel(&[], "127.0.0.1:1");
     let one = sentinel(&["orders"], &server);
     let asker = reach(&one, None).unwrap();
-    assert_eq!(asker.reach.addresses, [server.clone()]);
+    assert_eq!(asker.reach.addresses, [server.as_str()]);
     assert_eq!((asker.routes.sentinels.clone(), asker.routes.primary()), (vec![one], "orders"));
     let round = asker.ask_again();
     assert_eq!(round.nodes[0].0, "the primary of orders");

@@ -188,7 +188,7 @@ mod tests {
         let (clock, nodes) = (Clock::start(), two());
         let endpoint = Endpoint::parse(System::RedisLists, &nodes[0].address).unwrap();
         let primary = Primary::new(endpoint, Routes::default()).unwrap();
-        let primary = primary.in_cluster(&[nodes[0].address.clone()]).unwrap();
+        let primary = primary.in_cluster(std::slice::from_ref(&nodes[0].address)).unwrap();
         let mut cache = RedisCache::connect(&primary, clock, "p").unwrap();
         let keys: Vec<String> = (0..40).map(|key| key.to_string()).collect();
         for (id, key) in (0..).zip(&keys) {

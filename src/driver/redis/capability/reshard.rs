@@ -162,7 +162,7 @@ mod tests {
         let (first, second) = two();
         let endpoint = Endpoint::parse(System::RedisLists, &first.address).unwrap();
         let asked = Primary::new(endpoint, Routes::default()).unwrap();
-        let asked = asked.in_cluster(&[first.address.clone()]).unwrap();
+        let asked = asked.in_cluster(std::slice::from_ref(&first.address)).unwrap();
         let words = to_the_next(&asked, 7).unwrap();
         assert!(words.starts_with("slot 7 with 1 keys moved from 127.0.0.1:"), "{words}");
         let deeds = |server: &Scripted| -> Vec<String> {

@@ -36,7 +36,7 @@ impl<T: Send + 'static> Reconnect<T> {
 
     /// The connection was lost: from now on [`Reconnect::poll`] tries.
     pub fn begin(&mut self, now_ns: u64, why: String) {
-        self.due_ns = now_ns + self.backoff.next();
+        self.due_ns = now_ns + self.backoff.pause_ns();
         self.why = why;
     }
 

@@ -352,7 +352,7 @@ impl ResilientConnection {
             self.hang_up(words);
         } else {
             // Never at once: the reply has just said that it would be in vain.
-            self.rest_until_ns = self.clock.now_ns() + self.rests.next().max(Backoff::FIRST_NS);
+            self.rest_until_ns = self.clock.now_ns() + self.rests.pause_ns().max(Backoff::FIRST_NS);
         }
     }
 

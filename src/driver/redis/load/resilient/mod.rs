@@ -182,7 +182,7 @@ pub fn patiently<T>(
     loop {
         match attempt() {
             Err(_) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_nanos(backoff.next()))
+                std::thread::sleep(Duration::from_nanos(backoff.pause_ns()))
             }
             ended => return ended,
         }

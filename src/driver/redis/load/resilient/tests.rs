@@ -216,7 +216,7 @@ fn a_server_that_refuses_is_asked_with_one_message_not_with_all_that_waits() {
     // on each of two connections.
     let (mut backoff, mut waited, mut pauses) = (Backoff::default(), 0, 1);
     while waited < 400_000_000 {
-        waited += backoff.next();
+        waited += backoff.pause_ns();
         pauses += 1;
     }
     assert!((32..=32 + 2 * pauses).contains(&in_vain), "{in_vain}");

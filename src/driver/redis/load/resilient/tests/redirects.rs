@@ -147,7 +147,7 @@ fn nodes_that_were_not_named_are_asked_once_the_named_one_is_gone() {
     slots.owner.store(1, Relaxed);
     let endpoint = Endpoint::parse(System::RedisLists, &first.address).unwrap();
     let primary = Primary::new(endpoint, Routes::default()).unwrap();
-    let primary = primary.in_cluster(&[first.address.clone()]).unwrap().of("k");
+    let primary = primary.in_cluster(std::slice::from_ref(&first.address)).unwrap().of("k");
     assert_eq!(primary.find().unwrap().address(), second.address);
     drop(first);
     assert_eq!(primary.clone().find().unwrap().address(), second.address);
