@@ -7,15 +7,14 @@ use super::args::CompareArgs;
 use super::ending::{one_line, results_flag, threshold};
 use super::exit::{Code, Failure, worst};
 use super::run::{Chosen, Session, environment, measure};
+use super::services::{no_stand_in, read_managed};
 use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, loudness, out, raw, say, selfcheck, tag, width};
-use crate::access::Targets;
 use crate::claims::{self, ClaimError, Material, Planned};
-use crate::model::System;
 use crate::report;
-use crate::result::{Build, Comparison, EMULATED, Manifest, RunInfo, Summary};
+use crate::result::{Build, Comparison, Manifest, RunInfo, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
 use itertools::Itertools;
@@ -148,48 +147,6 @@ fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
             unread.extend(last);
             Ok((scenarios, unread))
         }
-    }
-}
-
-/// The scenarios with each of these services in place of their systems, one at a time: what one
-/// cannot be asked, the others still are. That is said, and nothing is missing because of it.
-fn read_managed(
-    plan: &[Planned],
-    overrides: &Overrides,
-    systems: &[String],
-) -> Result<Vec<(Planned, Scenario)>, Failure> {
-    let mut scenarios = Vec::new();
-    for system in systems.iter().filter_map(|name| System::from_name(name)) {
-        let overrides = Overrides { in_place: Some(system), ..overrides.clone() };
-        for planned in plan {
-            match scenario::load(&planned.scenario, &overrides) {
-                Ok(scenario) => scenarios.push((planned.clone(), scenario)),
-                Err(error) => say(&format!("{system} is not in {}: {error}", planned.scenario)),
-            }
-        }
-    }
-    if scenarios.is_empty() {
-        let message = "--systems: none of these scenarios can be asked of these services; name \
-                       others, or another --only";
-        return Err(Failure::new(Code::Usage, message));
-    }
-    Ok(scenarios)
-}
-
-/// Before anything is measured: what a stand-in does enters no table.
-fn no_stand_in(chosen: &Chosen, scenarios: &[(Planned, Scenario)]) -> Result<(), Failure> {
-    let mut systems = scenarios.iter().flat_map(|(_, scenario)| &scenario.systems);
-    match systems.find(|(_, config)| chosen.environment.emulates(config.system)) {
-        None => Ok(()),
-        Some((label, config)) => Err(Failure::new(
-            Code::Usage,
-            format!(
-                "{label}: what answers at the address of `{}` in the targets file is not AWS, so \
-                 its figures are {EMULATED} and enter no comparison; name AWS's own address, or \
-                 use `brokerbench run`",
-                Targets::block(config.system)
-            ),
-        )),
     }
 }
 
@@ -336,25 +293,6 @@ mod tests {
             Code::Usage
         );
         assert!(read(Vec::new(), &quick).unwrap_err().message.contains("--only"));
-    }
-
-    #[test]
-    fn a_service_stands_in_place_of_the_systems_and_is_asked_alone() {
-        let quick = Overrides { profile: Some("quick".into()), ..Overrides::default() };
-        let asked = |scenario: &str, systems: &[&str]| {
-            let systems: Vec<String> = systems.iter().map(|name| (*name).to_owned()).collect();
-            read_managed(&[planned("a-claim", scenario)], &quick, &systems)
-        };
-        let read = asked("latency", &["msk", "memorydb-streams"]).unwrap();
-        let labels = read.iter().flat_map(|(_, scenario)| &scenario.systems);
-        let labels: Vec<&str> = labels.map(|(label, _)| label.as_str()).collect();
-        assert_eq!(labels, ["msk", "memorydb-streams"]);
-        let [(_, msk), (_, memorydb)] = [0, 1].map(|at: usize| &read[at].1.systems[0]);
-        assert_eq!((msk.topic.partitions, msk.topic.replicas), (1, 3));
-        assert!(memorydb.broker.is_empty() && memorydb.cluster.is_some(), "{memorydb:?}");
-        // What breaks brokers is asked of no service.
-        let refused = asked("fault-tolerance", &["msk"]).unwrap_err();
-        assert!(refused.code == Code::Usage && refused.message.contains("--systems"));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod raw;
 mod results;
 mod run;
 mod selfcheck;
+mod services;
 mod signals;
 mod spend;
 mod suite;

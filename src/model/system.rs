@@ -117,6 +117,22 @@ struct SystemSpec {
     style: SystemStyle,
 }
 
+impl SystemSpec {
+    /// Of one that runs nowhere: driven as itself, and nobody's service.
+    const fn fake(system: System) -> Self {
+        Self {
+            name: "fake",
+            title: "",
+            software: Software::Fake,
+            base: system,
+            service: None,
+            store: MessageStore::Log,
+            keys: &["consume.batch"],
+            style: SystemStyle::NEUTRAL,
+        }
+    }
+}
+
 impl SystemStyle {
     /// Of what is no system.
     pub const NEUTRAL: Self =
@@ -155,18 +171,15 @@ impl System {
                 name: "kafka",
                 title: "Kafka",
                 software: Software::Kafka,
-                base: self,
-                service: None,
                 store: MessageStore::Log,
                 keys: &["consume.mode", "consume.batch"],
                 style: SystemStyle { color: [0x00, 0x72, 0xB2], dash: &[], marker: Marker::Circle },
+                ..SystemSpec::fake(self)
             },
             Self::RedisPubsub => SystemSpec {
                 name: "redis-pubsub",
                 title: "Redis Pub/Sub",
                 software: Software::Redis,
-                base: self,
-                service: None,
                 store: MessageStore::Nothing,
                 keys: &["sharded"],
                 style: SystemStyle {
@@ -174,13 +187,12 @@ impl System {
                     dash: &[2.5, 2.5],
                     marker: Marker::Triangle,
                 },
+                ..SystemSpec::fake(self)
             },
             Self::RedisStreams => SystemSpec {
                 name: "redis-streams",
                 title: "Redis Streams",
                 software: Software::Redis,
-                base: self,
-                service: None,
                 store: MessageStore::PendingLog,
                 keys: &["stream", "maxlen", "consume.batch", "wait"],
                 style: SystemStyle {
@@ -188,13 +200,12 @@ impl System {
                     dash: &[9.0, 3.0],
                     marker: Marker::Square,
                 },
+                ..SystemSpec::fake(self)
             },
             Self::RedisLists => SystemSpec {
                 name: "redis-lists",
                 title: "Redis Lists",
                 software: Software::Redis,
-                base: self,
-                service: None,
                 store: MessageStore::Queue,
                 keys: &["consume.mode", "consume.batch", "wait"],
                 style: SystemStyle {
@@ -202,6 +213,7 @@ impl System {
                     dash: &[9.0, 3.0, 2.5, 3.0],
                     marker: Marker::Diamond,
                 },
+                ..SystemSpec::fake(self)
             },
             Self::Msk | Self::MemorydbPubsub | Self::MemorydbStreams | Self::MemorydbLists => {
                 self.managed()
@@ -210,7 +222,6 @@ impl System {
                 name: "sns",
                 title: "Amazon SNS+SQS",
                 software: Software::Sns,
-                base: self,
                 service: Some(Service::Sns),
                 store: MessageStore::QueueEach,
                 keys: &["consume.batch"],
@@ -219,17 +230,9 @@ impl System {
                     dash: &[5.0, 2.0],
                     marker: Marker::Cross,
                 },
+                ..SystemSpec::fake(self)
             },
-            Self::Fake => SystemSpec {
-                name: "fake",
-                title: "",
-                software: Software::Fake,
-                base: self,
-                service: None,
-                store: MessageStore::Log,
-                keys: &["consume.batch"],
-                style: SystemStyle::NEUTRAL,
-            },
+            Self::Fake => SystemSpec::fake(self),
         }
     }
 

@@ -205,34 +205,7 @@ impl Kafka {
             ),
         ];
         let secured = names.iter().copied().filter(|name| !matches!(*name, "plain" | "controller"));
-        for name in secured {
-            let certificate = if matches!(name, "expired" | "named") { name } else { "good" };
-            let keystore =
-                certificates.file(&format!("{certificate}.keystore")).display().to_string();
-            let own = |key: &str| format!("listener.name.{name}.{key}");
-            settings.push((own("ssl.keystore.type"), "PEM".into()));
-            settings.push((own("ssl.keystore.location"), keystore));
-            let scram =
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
-            let plain = format!(
-                "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                user_{USER}=\"{PASSWORD}\";"
-            );
-            if let Some(session) = tokens.filter(|_| matches!(name, "bearer" | "iam")) {
-                settings.extend(bearer(name, session));
-            } else if name == "scram" {
-                settings.push((own("sasl.enabled.mechanisms"), "SCRAM-SHA-512".into()));
-                settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
-            } else if name != "mutual" {
-                settings.push((
-                    own("sasl.enabled.mechanisms"),
-                    "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into(),
-                ));
-                settings.push((own("scram-sha-256.sasl.jaas.config"), scram.clone()));
-                settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
-                settings.push((own("plain.sasl.jaas.config"), plain));
-            }
-        }
+        settings.extend(secured.flat_map(|name| listener(name, certificates, tokens)));
         let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         std::fs::write(folder.path().join("server.properties"), text).unwrap();
         std::fs::write(folder.path().join("log4j2.properties"), LOGGING).unwrap();
@@ -252,16 +225,10 @@ impl Kafka {
                 .args(arguments);
             command
         };
-        let format = [
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            "4L6g3nShT-eMCtK--X86sw",
-            "-c",
-            "server.properties",
-        ];
+        let format =
+            "kafka.tools.StorageTool format -t 4L6g3nShT-eMCtK--X86sw -c server.properties";
         let scram = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
-        let mut command = java(&format);
+        let mut command = java(&format.split(' ').collect::<Vec<_>>());
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
             command.args(["--add-scram", &scram(mechanism)]);
         }
@@ -313,6 +280,37 @@ impl Kafka {
 /// The key of AWS whose secret is [`PASSWORD`], and the region that signs for `iam`.
 pub const AWS_KEY: &str = "AKIDGOOD";
 pub const REGION: &str = "eu-central-1";
+
+/// Settings of a listener behind TLS: its certificate, and how clients log in there.
+fn listener(
+    name: &str,
+    certificates: &Certificates,
+    tokens: Option<Duration>,
+) -> Vec<(String, String)> {
+    let certificate = if matches!(name, "expired" | "named") { name } else { "good" };
+    let keystore = certificates.file(&format!("{certificate}.keystore")).display().to_string();
+    let own = |key: &str| format!("listener.name.{name}.{key}");
+    let mut settings =
+        vec![(own("ssl.keystore.type"), "PEM".into()), (own("ssl.keystore.location"), keystore)];
+    let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
+    let plain = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required \
+         user_{USER}=\"{PASSWORD}\";"
+    );
+    if let Some(session) = tokens.filter(|_| matches!(name, "bearer" | "iam")) {
+        settings.extend(bearer(name, session));
+    } else if name == "scram" {
+        settings.push((own("sasl.enabled.mechanisms"), "SCRAM-SHA-512".into()));
+        settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
+    } else if name != "mutual" {
+        let enabled = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into();
+        settings.push((own("sasl.enabled.mechanisms"), enabled));
+        settings.push((own("scram-sha-256.sasl.jaas.config"), scram.clone()));
+        settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
+        settings.push((own("plain.sasl.jaas.config"), plain));
+    }
+    settings
+}
 
 /// Settings of a listener for OAUTHBEARER. The broker logs itself in there too, so that its line
 /// must name somebody.
