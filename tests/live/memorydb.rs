@@ -82,8 +82,7 @@ impl MemoryDb {
         }
         self.ask(0, "CLUSTER ADDSLOTSRANGE 0 8191");
         self.ask(1, "CLUSTER ADDSLOTSRANGE 8192 16383");
-        for node in 1..4 {
-            let (port, bus) = (self.ports[node], buses[node]);
+        for (port, bus) in self.ports.iter().zip(buses).skip(1) {
             self.ask(0, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
         }
         self.everywhere("cluster_known_nodes:4");
