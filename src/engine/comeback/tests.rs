@@ -125,9 +125,8 @@ impl Driver for Impatient {
 fn a_cell_whose_clients_are_cut_off_goes_on_with_others_and_counts_them() {
     let clock = Clock::start();
     let load = Load {
-        messages: Some(500),
         drain: Span::from_secs(5),
-        ..Load::open(Rate::per_second(2000)).brief(Span::from_secs(1))
+        ..Load::open(Rate::per_second(500)).brief(Span::from_secs(1))
     };
     let cell = crate::scenario::Cell {
         message: Message::random(100),
@@ -138,13 +137,13 @@ fn a_cell_whose_clients_are_cut_off_goes_on_with_others_and_counts_them() {
     let record = CellRun::new(&cell, clock).run(&driver).unwrap().record;
     assert_eq!(record.error, None);
     let counts = &record.counts;
-    let (sent, acked, delivered) = (counts.sent, counts.acked, counts.delivered);
-    assert_eq!((sent, acked, delivered), (Some(500), Some(500), Some(500)), "{record:#?}");
-    assert_eq!(record.retries["publish: the server closed the connection"], 4);
-    assert_eq!(record.retries["publish: connection made again"], 4);
+    let sent = counts.sent.filter(|sent| *sent > 400);
+    assert!(sent.is_some() && counts.acked == sent && counts.delivered == sent, "{record:#?}");
+    assert!(record.retries["publish: the server closed the connection"] >= 4, "{record:#?}");
+    assert!(record.retries["publish: connection made again"] >= 4, "{record:#?}");
     let gate = record.gates.iter().find(|gate| gate.name == "left-alone").unwrap();
-    let words = "producer: the server closed the connection ×4";
-    assert!(gate.held == Some(true) && gate.found.contains(words), "{gate:?}");
+    let words = "producer: the server closed the connection ×";
+    assert!(gate.held == Some(true) && gate.found.contains(words), "{record:#?}");
     assert!(!gate.found.contains("for a reason"), "it counted none: {gate:?}");
     assert!(!matches!(record.outcome, CellOutcome::Violated | CellOutcome::Stalled));
 }

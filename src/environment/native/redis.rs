@@ -94,7 +94,10 @@ pub fn look(
     wanted: Option<ServerKind>,
     limit: Duration,
 ) -> Result<Option<RedisProgram>, EnvironmentError> {
-    let set = program::variable(variable(wanted));
+    let set = match wanted {
+        Some(ServerKind::Valkey) => program::variable("VALKEY_SERVER"),
+        _ => program::variable("REDIS_SERVER"),
+    };
     let Some((program, place)) = choose(wanted, set.as_deref(), fetched(), &program::find)? else {
         return Ok(None);
     };

@@ -52,10 +52,10 @@ impl RunningStudy<'_, '_> {
         Ok(FinishedStudy { folder: self.folder, manifest: self.manifest })
     }
 
-    /// Nobody has a use for a run without a cell. That it cannot be deleted does not change how
-    /// this one ended.
+    /// Nobody has a use for a run in which nothing was measured. That it cannot be deleted does not
+    /// change how this one ended.
     fn without(self, error: StudyError) -> Result<FinishedStudy, StudyError> {
-        if self.done == 0 {
+        if self.measured == 0 {
             let _ = self.folder.discard();
         }
         Err(error)
