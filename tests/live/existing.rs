@@ -15,10 +15,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+/// Whatever the machine does meanwhile, it publishes once: what it published is counted.
 fn scenario(systems: &str, load: &str) -> String {
     format!(
-        "schema: 1\nname: existing\nquestion: What can my topic do?\nsystems: {systems}\nload: \
-         {{warm-up: 1s, warm-up-limit: 2s, broker-warm-up: 0s, floor: false, {load}}}\n\
+        "schema: 1\nname: existing\nquestion: What can my topic do?\nrepeat-spoilt: 0\n\
+         systems: {systems}\nload: {{warm-up: 1s, warm-up-limit: 2s, broker-warm-up: \
+         0s, floor: false, {load}}}\n\
          message: {{size: 100B}}\n"
     )
 }

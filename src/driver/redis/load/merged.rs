@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Longest sleep while a lane has no connection to wait on, and otherwise.
 const NAP_TROUBLED: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(20);
+/// The longest that a request may block in its server: whoever leaves waits for its answer, and the
+/// lane that had a message may not have been this one.
+const BLOCK_NS: u64 = 500_000_000;
 
 pub struct MergedSubscriber {
     lanes: Vec<Box<dyn RedisConsumer>>,
@@ -31,6 +34,7 @@ impl MergedSubscriber {
 
     /// Asks whoever owes no answer.
     fn request(&mut self, until_ns: u64) -> Result<(), DriverError> {
+        let until_ns = until_ns.min(self.clock.now_ns() + BLOCK_NS);
         let mut unasked = self.lanes.iter_mut().filter(|lane| !lane.is_owed());
         unasked.try_for_each(|lane| lane.request(until_ns))
     }
