@@ -62,7 +62,7 @@ fn a_subscriber_that_is_cut_off_is_a_result_and_the_next_system_is_measured() {
 fn a_consumer_that_is_refused_is_a_result_and_the_next_system_is_measured() {
     let text = scenario(
         "systems:\n  redis-lists: {broker: {save: \"\", appendonly: \"no\", maxmemory: 32mb, \
-         maxmemory-policy: noeviction}, consume: {mode: reliable}}\n  redis-streams: {broker: \
+         maxmemory-policy: noeviction}, consume: {mode: reliable, batch: 1}}\n  redis-streams: {broker: \
          {save: \"\", appendonly: \"no\"}, maxlen: 50000}\n\
          load: {model: open, rate: 20k/s, work: 1ms, warm-up: 1s, warm-up-limit: 2s, duration: \
          8s, drain: 2s, broker-warm-up: 0s, floor: false}\n\
