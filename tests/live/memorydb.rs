@@ -50,7 +50,8 @@ impl MemoryDb {
             let folder = tempfile::tempdir().unwrap();
             let text = format!(
                 "port 0\ntls-port {port}\ncluster-port {bus}\nbind 127.0.0.1\n\
-                 tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n\
+                 tls-cert-file {}\ntls-key-file {}\ntls-client-cert-file {}\n\
+                 tls-client-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n\
                  tls-replication yes\ntls-cluster yes\ncluster-enabled yes\n\
                  cluster-config-file nodes.conf\ncluster-announce-hostname localhost\n\
                  cluster-preferred-endpoint-type hostname\nsave \"\"\nuser default off\n\
@@ -58,6 +59,8 @@ impl MemoryDb {
                  user {USER} on {login} {RIGHTS}\n{renamed}{more}\n",
                 file("good.pem"),
                 file("good.key"),
+                file("client.pem"),
+                file("client.key"),
                 file("ca.pem"),
             );
             std::fs::write(folder.path().join("server.conf"), text).unwrap();
