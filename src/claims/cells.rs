@@ -185,9 +185,9 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
     let mean = over.and_then(|over| over.mean).filter(|_| values.len() == told.len());
     cell.value = whole.and_then(Told::value);
     cell.at_most = whole.and_then(Told::at_most);
+    cell.at_least = whole.and_then(Told::at_least);
     cell.interval = mean.and_then(|mean| mean.interval());
     cell.blocks = told.len() as u32;
-    bound_from_below(&mut cell);
     let counted = cell.per_block.iter().filter(|block| block.told().is_some());
     cell.n = counted.fold(0, |n, block| n.saturating_add(block.n));
     let unit = metric::find(&cell.metric).map_or("", |metric| metric.counted());
@@ -225,17 +225,5 @@ pub fn recompute(mut cell: ComparedCell) -> ComparedCell {
 fn floor_in_words(cell: &ComparedCell) -> Option<String> {
     let share = cell.floor_share().filter(|share| *share > ComparedCell::LARGE_FLOOR)?;
     let of = format!("the instrument's floor is {:.0} % of it", share * 100.0);
-    Some(if share > 1.0 { of + ", which is not credible" } else { of })
-}
-
-/// A quantile beyond what was waited for in some block is known from below only: leaving that block
-/// out would be leaving out the slowest.
-fn bound_from_below(cell: &mut ComparedCell) {
-    cell.at_least = None;
-    if cell.per_block.iter().any(|block| block.at_least.is_some()) {
-        let least: Vec<f64> =
-            cell.per_block.iter().filter_map(|block| block.value.or(block.at_least)).collect();
-        cell.at_least = over_blocks(&cell.metric, &cell.unit, &least).map(|over| over.value);
-        (cell.value, cell.interval, cell.blocks) = (None, None, least.len() as u32);
-    }
+    Some(if share > 1.0 { of + ": the broker adds nothing that is seen" } else { of })
 }

@@ -18,7 +18,8 @@ const NO_PROMISE: &str =
 const TOO_EARLY: &str =
     "killed before its second snapshot, so what these settings keep is not shown";
 /// Settings by which the others decide that a node is gone, in milliseconds.
-const DETECTION: [&str; 2] = ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
+pub(super) const DETECTION: [&str; 2] =
+    ["broker.session.timeout.ms", "sentinel.down-after-milliseconds"];
 
 /// Counts of the whole cell that belong beside its faults.
 type Count = (&'static Metric, bool, fn(&CellSummary) -> Option<u64>);
@@ -39,7 +40,9 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
             if group.iter().any(restarted) { &RESTART_FIGURES } else { &[] };
         for figure in FAULT_FIGURES.iter().chain(parts) {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
-            cells.push(of_blocks(group, point, figure.metric, figure.acknowledged, block, run));
+            let note = over_all(group, point, figure);
+            let cell = of_blocks(group, point, figure.metric, figure.acknowledged, block, run);
+            cells.push(recompute(ComparedCell { notes: note.into_iter().collect(), ..cell }));
         }
         for (metric, acknowledged, of) in COUNTS {
             let block = |cell: &&CellSummary| count_of(cell, point, of);
@@ -88,6 +91,21 @@ fn injected<'a>(cell: &'a CellSummary, at: &str) -> Vec<&'a Fault> {
     cell.faults.iter().filter(|fault| point(cell, fault) == at).collect()
 }
 
+/// What the injections of all blocks say together; nothing where one of them does not tell.
+fn over_all(group: &[&CellSummary], point: &str, figure: &FaultFigure) -> Option<String> {
+    let valid = group.iter().filter(|cell| cell.valid);
+    let struck: Vec<&Fault> = valid
+        .flat_map(|cell| injected(cell, point))
+        .filter(|fault| fault.took_effect_at_ns.is_some())
+        .collect();
+    figure.of_block(&struck)?;
+    let gone = figure.metric == metric::FAULT_GONE;
+    let early = struck.iter().any(|fault| fault.too_early.is_some());
+    let note = if gone { caveat(&struck) } else { figure.bounds_in_words(&struck) };
+    let tells = !(gone && early || note.is_empty());
+    tells.then_some(note)
+}
+
 fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue {
     let faults = injected(cell, point);
     let struck: Vec<&Fault> =
@@ -103,13 +121,10 @@ fn block_of(cell: &CellSummary, point: &str, figure: &FaultFigure) -> BlockValue
     if because.is_empty() && whole.is_none() {
         let told = struck.iter().map(|fault| fault.text.as_str()).find(|text| !text.is_empty());
         because = told.unwrap_or("not known").into();
-    } else if because.is_empty() && figure.metric == metric::FAULT_GONE {
-        because = caveat(&struck);
-    } else if because.is_empty() {
-        because = figure.interrupted(&struck);
     }
-    let (value, at_most) = (whole.and_then(Told::value), whole.and_then(Told::at_most));
-    BlockValue { at_most, ..block(cell, value, struck.len() as u64, because) }
+    let value = whole.and_then(Told::value);
+    let (at_most, at_least) = (whole.and_then(Told::at_most), whole.and_then(Told::at_least));
+    BlockValue { at_most, at_least, ..block(cell, value, struck.len() as u64, because) }
 }
 
 fn count_of(cell: &CellSummary, point: &str, of: fn(&CellSummary) -> Option<u64>) -> BlockValue {

@@ -507,3 +507,34 @@ fn a_node_lost_for_good_decides_and_others_stand_beside() {
         "it only stands beside"
     );
 }
+
+#[test]
+fn a_row_on_a_cut_off_leader_names_after_how_long_the_others_notice() {
+    let scenario = crate::scenario::load("faults/partition-leader", &Default::default()).unwrap();
+    let asked = |cell: &crate::scenario::Cell| {
+        let config = &cell.config;
+        let settings = [&config.broker, &config.sentinel];
+        faults::DETECTION.iter().find_map(|key| {
+            let bare = key.rsplit_once("sentinel.").map_or(*key, |(_, bare)| bare);
+            settings.iter().find_map(|own| own.get(bare)).cloned()
+        })
+    };
+    let asked: Vec<_> = scenario.cells().iter().map(asked).unique().collect();
+    assert_eq!(asked, [Some("3000".to_owned())], "one time for both sides");
+    let texts = data::load().unwrap();
+    let rows = texts.rows().flat_map(|row| &row.rows);
+    let title = rows.map(|row| &row.title).find(|title| title.contains("cut off")).unwrap();
+    assert!(title.contains("noticed after 3 s"), "{title}");
+}
+
+#[test]
+fn what_a_design_can_show_goes_by_the_spreads_of_earlier_runs() {
+    let scenario = crate::scenario::load("latency", &Default::default()).unwrap();
+    let before = build("standard", &[]).unwrap();
+    assert!(can_show(&scenario, &before).is_empty(), "it was not run");
+    let folder = tempfile::tempdir().unwrap();
+    let before = build("standard", &[read(&latency_run(folder.path()))]).unwrap();
+    let said = can_show(&scenario, &before);
+    let [said] = &said[..] else { panic!("one claim rests on its ratios: {said:?}") };
+    assert!(said.contains("rounds show ratios of end_to_end.p50 beyond"), "{said}");
+}

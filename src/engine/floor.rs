@@ -18,12 +18,17 @@ const ENOUGH: Rate = Rate::per_second(1100);
 /// Metric name → quantile name → ns.
 pub type Floor = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// Measures the floor of an open-loop cell in about two seconds; empty for the closed model, which
+/// Measures the floor of an open-loop cell in about four seconds; empty for the closed model, which
 /// makes no claim on latency.
 pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, CellRunError> {
     if cell.load.model == Model::Closed {
         return Ok(Floor::new());
     }
+    Ok(least(once(cell, clock, interrupted)?, once(cell, clock, interrupted)?))
+}
+
+/// Against a reflector of its own.
+fn once(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floor, CellRunError> {
     let reflector = driver::reflector(cell.config.system)?;
     let mut short = cell.clone();
     short.load.warm_up = Span::from_millis(200);
@@ -56,6 +61,18 @@ pub fn floor(cell: &Cell, clock: Clock, interrupted: &AtomicBool) -> Result<Floo
     Ok(floor_of(&output.merged(Latency::Publish)))
 }
 
+/// Of a second's thousand messages one pause decides p99, and a floor is what the path costs at its
+/// best: quantile by quantile the least.
+fn least(mut floor: Floor, again: Floor) -> Floor {
+    for (metric, quantiles) in again {
+        let of_metric = floor.entry(metric).or_default();
+        for (quantile, ns) in quantiles {
+            of_metric.entry(quantile).and_modify(|least| *least = ns.min(*least)).or_insert(ns);
+        }
+    }
+    floor
+}
+
 /// For every latency that has a floor the quantiles that so many samples can show; empty where
 /// these are too few.
 pub fn floor_of(samples: &Histogram<u64>) -> Floor {
@@ -72,6 +89,15 @@ mod tests {
     use super::*;
     use crate::model::System;
     use crate::scenario::Load;
+
+    #[test]
+    fn a_pause_in_one_of_two_is_no_floor() {
+        let of = |p50, p99| {
+            Floor::from([("publish".into(), [("p50".into(), p50), ("p99".into(), p99)].into())])
+        };
+        assert_eq!(least(of(90, 1268), of(94, 321)), of(90, 321));
+        assert_eq!(least(Floor::new(), of(1, 2)), of(1, 2));
+    }
 
     #[test]
     fn the_floor_of_the_whole_way_is_that_of_publishing_for_every_broker() {

@@ -226,12 +226,11 @@ impl Collected {
     /// Share of the seconds `first..last` that the busiest thread of the load ran.
     fn busiest(&self, first: u64, last: u64) -> f64 {
         let window_ns = (last.saturating_sub(first) * SECOND_NS).max(1) as f64;
-        self.cpu.iter().map(|cpu| within(cpu, first, last) as f64).fold(0.0, f64::max) / window_ns
+        let ran = |cpu: &PerSecond| {
+            (first..last).map(|second| cpu.get(second as usize)).sum::<u64>() as f64
+        };
+        self.cpu.iter().map(ran).fold(0.0, f64::max) / window_ns
     }
-}
-
-fn within(tally: &PerSecond, first: u64, last: u64) -> u64 {
-    (first..last).map(|second| tally.get(second as usize)).sum()
 }
 
 /// A counted run, or one that only reads, may end before its time: its window is from the first
@@ -290,7 +289,7 @@ fn evidence(
         counted,
         sent_by_counter: totals.sent.total(),
         window_planned: totals.window_planned,
-        acked_in_time: within(&totals.acked, first, last),
+        acked_in_time: totals.window_acked,
         subscriptions: u64::from(cell.load.subscriptions),
         backlog: (backlog_at(first), backlog_at(last)),
         lag,

@@ -359,3 +359,15 @@ fn what_never_comes_back_has_no_time_and_what_is_not_touched_has_none_to_speak_o
         (Some(Told::AtMost(SILENCE_NS)), Some(0), Some(0))
     );
 }
+
+#[test]
+fn a_window_need_not_be_of_whole_seconds() {
+    let clock = Clock::start();
+    let load = Load::open(Rate::per_second(1000)).brief(Span::from_millis(1400));
+    let load = Load { drain: Span::from_secs(1), ..load };
+    let cell = Cell { primary: "publish.p99".into(), ..Cell::plain(System::Fake, load) };
+    let record = CellRun::new(&cell, clock).run(&Fake::new(Behaviour::default(), 1, clock));
+    let gates = record.unwrap().record.gates;
+    let reached = gates.iter().find(|gate| gate.name == "rate-reached").unwrap();
+    assert_eq!(reached.held, Some(true), "{reached:?}");
+}

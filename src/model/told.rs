@@ -7,25 +7,34 @@ pub enum Told<T = u64> {
     /// Never interrupted for longer.
     AtMost(T),
     Value(T),
+    /// What ended it later says nothing of the system: longer than this.
+    AtLeast(T),
 }
 
 impl<T> Told<T> {
     /// As files have it: a value, or `null` and the bound beside it.
-    pub fn read(value: Option<T>, at_most: Option<T>) -> Option<Self> {
-        at_most.map(Self::AtMost).or(value.map(Self::Value))
+    pub fn read(value: Option<T>, at_most: Option<T>, at_least: Option<T>) -> Option<Self> {
+        at_most.map(Self::AtMost).or(value.map(Self::Value)).or(at_least.map(Self::AtLeast))
     }
 
     pub fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
-            Self::AtMost(_) => None,
+            Self::AtMost(_) | Self::AtLeast(_) => None,
         }
     }
 
     pub fn at_most(self) -> Option<T> {
         match self {
             Self::AtMost(bound) => Some(bound),
-            Self::Value(_) => None,
+            Self::Value(_) | Self::AtLeast(_) => None,
+        }
+    }
+
+    pub fn at_least(self) -> Option<T> {
+        match self {
+            Self::AtLeast(bound) => Some(bound),
+            Self::Value(_) | Self::AtMost(_) => None,
         }
     }
 
@@ -33,6 +42,7 @@ impl<T> Told<T> {
         match self {
             Self::AtMost(bound) => Told::AtMost(of(bound)),
             Self::Value(value) => Told::Value(of(value)),
+            Self::AtLeast(bound) => Told::AtLeast(of(bound)),
         }
     }
 }

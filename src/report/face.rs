@@ -53,6 +53,12 @@ pub fn lines(comparison: &Comparison) -> Vec<FaceLine> {
     comparison.claims.iter().flat_map(of_claim).collect()
 }
 
+/// The advice that was judged, by its title, and what it came to.
+pub fn advice(comparison: &Comparison) -> Vec<(String, Chip)> {
+    let judged = comparison.uses.iter().filter(|row| row.answer != Verdict::NotMeasured);
+    judged.map(|row| (provenance::marked_title(row, &comparison.runs), chip(row))).collect()
+}
+
 /// What came out, by topic; a topic of which nothing can be said is left out.
 pub fn topics(comparison: &Comparison) -> Vec<FaceTopic> {
     let told = claims::topics().iter().map(|topic| FaceTopic {
@@ -163,18 +169,20 @@ fn line(cells: &Cells<'_>, row: &FaceRow, chip: Option<Chip>) -> FaceLine {
         };
         let print = |value: f64| match unit {
             Some(Unit::Nanoseconds) => time.of(value),
-            Some(Unit::Bytes) => quantity::bytes(value),
+            Some(Unit::Bytes) => quantity::decimal_bytes(value),
             Some(Unit::Share) => percent(value),
             Some(Unit::Yes) => quantity::words(value, &cell.unit),
             Some(Unit::Messages) => quantity::plain(value),
             _ => table::number(value),
         };
+        if cell.kind == Kind::Documented {
+            return cell.text.split_once(": ").map_or("–", |(says, _)| says).to_owned();
+        }
         let value = cell.told().map(|one| told(one, print));
-        let value = value.or_else(|| cell.at_least.map(|least| format!("> {}", print(least))));
         value.map_or_else(|| "–".to_owned(), |value| value + &marks::flags(cell))
     };
     let unit = match unit {
-        Some(Unit::Nanoseconds) => format!(", {}", time.name()),
+        Some(Unit::Nanoseconds) => format!(", in {}", time.name()),
         Some(Unit::MessagesPerSecond) => ", msg/s".to_owned(),
         _ => String::new(),
     };

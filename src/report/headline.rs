@@ -78,9 +78,10 @@ fn largest(cells: &Cells<'_>, label: &str, metric: &str) -> Option<String> {
     let Some(size) = best.value else { return Some(brief(best)) };
     let usual = ways.iter().filter(|cell| Point::read(&cell.cell).get("client").is_none());
     let usual = usual.filter_map(|cell| cell.value).reduce(f64::max).filter(|own| *own < size);
-    let usual = usual
-        .map_or_else(String::new, |own| format!(", {} by the usual client", quantity::bytes(own)));
-    Some(format!("up to {}{usual}", quantity::bytes(size)))
+    let usual = usual.map_or_else(String::new, |own| {
+        format!(", {} by the usual client", quantity::decimal_bytes(own))
+    });
+    Some(format!("up to {}{usual}", quantity::decimal_bytes(size)))
 }
 
 /// `1/s · 10k/s: 1.00 · 0.920 requests a batch`; the points stand before the first line, a time has
@@ -254,6 +255,7 @@ fn cost(cells: &Cells<'_>, gone: &ComparedCell) -> String {
     let (rto, durable) = (found(FAULT_RTO_PUBLISH.name), found(FAULT_RTO_DURABLE.name));
     let back = match rto {
         Some(Told::Value(ns)) => format!(", back in {}", time(ns)),
+        Some(Told::AtLeast(ns)) => format!(", back only once healed, after {}", time(ns)),
         Some(bound) => format!(", {}", told(bound, time)),
         None => ", not all back".to_owned(),
     };

@@ -51,7 +51,7 @@ pub fn spoilt(claim: &Claim, runs: &[RunInfo]) -> Option<String> {
 }
 
 /// By which program the table was measured; `None` where nothing was.
-fn builds(comparison: &Comparison) -> Option<String> {
+pub fn builds(comparison: &Comparison) -> Option<String> {
     let own = || comparison.runs.iter().filter(|run| !run.managed());
     let measured = || own().filter(|run| run.measured());
     let of = |run: &RunInfo| run.build.as_ref().map_or("not told".to_owned(), Build::to_string);

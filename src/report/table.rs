@@ -242,7 +242,6 @@ fn metric_table(metric: &str, cells: &[&ComparedCell], runs: &[RunInfo]) -> Tabl
             or_dash(
                 cell.told()
                     .map(|one| told(one, print))
-                    .or(cell.at_least.map(|least| format!("> {}", print(least))))
                     .or((cell.kind == Kind::Cannot).then(|| "cannot".to_owned())),
                 |text| text,
             ),

@@ -392,3 +392,16 @@ fn keep(from: &Path, name: &str) {
         files::write_atomic(&Path::new(&to).join(name).join(file), &content).unwrap();
     }
 }
+
+#[test]
+fn the_terminal_keeps_its_width_and_ends_with_what_came_out() {
+    for width in [60, 80, 120] {
+        let text = terminal(&testing::comparison(), width);
+        let wide = text.lines().find(|line| line.chars().count() > usize::from(width));
+        assert_eq!(wide, None, "at {width} columns");
+        let [table, after] = ["═", "\nClaims. Of "].map(|words| text.find(words));
+        assert!(table.is_some() && table < after, "{text}");
+    }
+    let nothing = Comparison { claims: Vec::new(), uses: Vec::new(), ..table() };
+    assert!(!terminal(&nothing, 80).contains('─'), "no table of nothing");
+}

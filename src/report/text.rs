@@ -3,13 +3,13 @@
 use super::escape;
 use super::face;
 use super::marks;
-use super::provenance::{marked_title, notes, provided, run_facts, run_of};
-use super::table::{Table, details, managed, overview, sources, uses};
+use super::provenance::{builds, marked_title, notes, provided, run_facts, run_of, spoilt};
+use super::table::{Table, claim_title, details, managed, overview, sources, uses};
 use crate::model::System;
 use crate::result::words::name;
-use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo};
+use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo, Verdict};
 use crate::sanitize;
-use comfy_table::{ContentArrangement, Table as Grid, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 use itertools::Itertools;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub const MANAGED: &str = "What documents say, with the day on which they were r
     measured; nothing is judged here, and no figure is one of an emulator.";
 /// Of a README's text; a table cannot be broken.
 const COLUMNS: usize = 100;
+/// A line that is longer is hard to follow.
+const WIDEST: u16 = 120;
 
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
@@ -72,15 +74,15 @@ pub fn markdown(comparison: &Comparison) -> String {
 pub fn markdown_findings(comparison: &Comparison) -> String {
     let topic = |topic: &face::FaceTopic| {
         let [name, text] = [&topic.name, &topic.text].map(|text| escape::markdown(text));
-        wrapped(&format!("- **{name}.** {text}"), "  ") + "\n"
+        wrapped(&format!("- **{name}.** {text}"), "  ", COLUMNS) + "\n"
     };
     let topics: String = face::topics(comparison).iter().map(topic).collect();
-    let about = wrapped(&format!("{}.", escape::markdown(&face::about(comparison))), "");
+    let about = wrapped(&format!("{}.", escape::markdown(&face::about(comparison))), "", COLUMNS);
     format!("{topics}\n{about}\n")
 }
 
-/// In lines of at most [`COLUMNS`] characters, those after the first indented.
-fn wrapped(text: &str, indent: &str) -> String {
+/// In lines of at most `columns` characters, those after the first indented.
+fn wrapped(text: &str, indent: &str, columns: usize) -> String {
     // What would begin a list or a heading at the start of a line.
     let begins_block = |word: &str| {
         let number = word.trim_end_matches(['.', ')']);
@@ -90,7 +92,7 @@ fn wrapped(text: &str, indent: &str) -> String {
     let (mut out, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let width = word.chars().count();
-        if column > 0 && column + 1 + width > COLUMNS && !begins_block(word) {
+        if column > 0 && column + 1 + width > columns && !begins_block(word) {
             out += &format!("\n{indent}");
             column = indent.len();
         } else if column > 0 {
@@ -116,7 +118,7 @@ pub fn markdown_lines(comparison: &Comparison) -> String {
         out += &format!("| {} |\n", [question].into_iter().chain(cells).join(" | "));
     }
     let legend = format!("{}.", escape::markdown(&face::legend(&lines).join(" · ")));
-    out + &format!("\n{}\n", wrapped(&legend, ""))
+    out + &format!("\n{}\n", wrapped(&legend, "", COLUMNS))
 }
 
 /// The table of claims alone.
@@ -195,10 +197,26 @@ fn grid(table: &Table, titles: &[String]) -> String {
     out
 }
 
-/// The overview for a terminal of `width` columns: claims by name, headline figures, verdicts.
+/// For a terminal of `width` columns: a line for each claim that was measured, what its marks
+/// mean, and last, where it is seen, what came out.
 pub fn terminal(comparison: &Comparison, width: u16) -> String {
-    let notes = notes(comparison).into_iter().map(|note| sanitize::line(&note) + "\n");
-    let claims = drawn(overview(comparison), width) + &notes.collect::<String>();
+    let width = width.clamp(60, WIDEST);
+    let (measured, missing): (Vec<_>, Vec<_>) =
+        comparison.claims.iter().partition(|claim| claim.answer != Verdict::NotMeasured);
+    let mut lines = face::lines(comparison);
+    lines.retain(|line| measured.iter().any(|claim| claim.id == line.claim));
+    let title = |claim: &&Claim| claim_title(&claim.id);
+    let missing = missing.iter().map(title).join(", ");
+    let missing = (!missing.is_empty()).then(|| format!("Not measured: {missing}."));
+    let marks = face::legend(&lines).join(" · ");
+    let advice = face::advice(comparison).into_iter();
+    let advice = advice.map(|(title, chip)| format!("{title}: {}", chip.text));
+    let topics = face::topics(comparison).into_iter();
+    let found = topics.map(|topic| format!("{}. {}", topic.name, topic.text));
+    let after = [marks].into_iter().chain(missing).chain(builds(comparison));
+    let after = after.chain(advice).chain(found).filter(|text| !text.is_empty());
+    let wrap = |text: String| wrapped(&sanitize::line(&text), "", width.into()) + "\n";
+    let claims = lines_grid(comparison, &lines, width) + &after.map(wrap).collect::<String>();
     // What documents say stands in the files.
     let measured = comparison.runs.iter().any(RunInfo::managed);
     if measured { claims + "\n" + &drawn(managed(comparison), width) } else { claims }
@@ -208,7 +226,7 @@ fn drawn(table: Table, width: u16) -> String {
     let mut grid = Grid::new();
     grid.load_style(presets::UTF8_FULL_CONDENSED)
         .set_content_arrangement(ContentArrangement::Dynamic);
-    grid.force_no_tty().set_width(width.max(60));
+    grid.force_no_tty().set_width(width);
     grid.set_header(table.head);
     for mut row in table.rows {
         row[0].remove(1);
@@ -217,6 +235,45 @@ fn drawn(table: Table, width: u16) -> String {
         );
     }
     grid.trim_fmt() + "\n"
+}
+
+fn lines_grid(comparison: &Comparison, lines: &[face::FaceLine], width: u16) -> String {
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    grid.force_no_tty().set_width(width);
+    let names = System::NAMES.map(face::short);
+    grid.set_header([""].into_iter().chain(names).chain(["Is the claim right?"]));
+    for line in lines {
+        let claim = comparison.claims.iter().find(|claim| claim.id == line.claim);
+        let (says, answer) = claim
+            .zip(line.chip.as_ref())
+            .map(|(claim, chip)| (said(comparison, claim, line), answer(claim, chip)))
+            .unwrap_or_default();
+        let question = says.into_iter().chain([line.question.clone()]).join("\n");
+        let row = [question].into_iter().chain(line.values.iter().cloned()).chain([answer]);
+        grid.add_row(row.map(|text| sanitize::lines(&text)));
+    }
+    for at in 1..=names.len() {
+        if let Some(column) = grid.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    if lines.is_empty() { String::new() } else { grid.trim_fmt() + "\n" }
+}
+
+/// The claim in one sentence, marked where its figures are of another build, and which of its runs
+/// are not whole.
+fn said(comparison: &Comparison, claim: &Claim, line: &face::FaceLine) -> Vec<String> {
+    let title = marked_title(claim, &comparison.runs);
+    let mark = title.strip_prefix(&claim_title(&claim.id)).unwrap_or_default();
+    let says = line.says.clone().unwrap_or_else(|| claim_title(&claim.id));
+    [says + mark].into_iter().chain(spoilt(claim, &comparison.runs)).collect()
+}
+
+/// What is open says why.
+fn answer(claim: &Claim, chip: &face::Chip) -> String {
+    if chip.answer == Verdict::Open { claim.verdict.clone() } else { chip.text.clone() }
 }
 
 pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError> {

@@ -220,8 +220,9 @@ pub struct ComparedCell {
     #[serde(default)]
     pub at_most: Option<f64>,
     /// Of a latency of which some block tells only what it is at least, because the quantile is
-    /// among messages that had not come to their end: the same mean over values and bounds. Then
-    /// there is no value.
+    /// among messages that had not come to their end: the same mean over values and bounds. Of a
+    /// recovery that came only once the fault was taken back: how long the fault lasted. Then there
+    /// is no value.
     #[serde(default)]
     pub at_least: Option<f64>,
     /// Such as `msg/s`, `ns` or `×`.
@@ -298,7 +299,7 @@ impl ComparedCell {
     }
 
     pub fn told(&self) -> Option<Told<f64>> {
-        Told::read(self.value, self.at_most)
+        Told::read(self.value, self.at_most, self.at_least)
     }
 
     /// Earlier tables have the bound in place of the value, and called both kinds of loss lost.
@@ -323,7 +324,7 @@ impl ComparedCell {
 
 impl BlockValue {
     pub fn told(&self) -> Option<Told<f64>> {
-        Told::read(self.value, self.at_most)
+        Told::read(self.value, self.at_most, self.at_least)
     }
 }
 

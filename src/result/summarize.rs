@@ -11,7 +11,8 @@ use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::CellRecord;
-use super::summary::{CellOutcome, CellSummary, Rates, SCHEMA, Summary};
+use super::summary::{CellOutcome, CellSummary, Fault, Rates, SCHEMA, Summary};
+use super::words::copies;
 use crate::model::Latency;
 
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
@@ -53,7 +54,13 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         })
         .filter(|(_, distribution)| !distribution.is_empty())
         .collect();
+    let copies = copies(&record.id, &record.survives);
+    let faults = record
+        .faults
+        .iter()
+        .map(|fault| Fault { redundant: fault.redundant_of(copies), ..fault.clone() });
     Ok(CellSummary {
+        faults: faults.collect(),
         valid: invalid_because.is_empty(),
         judged,
         judged_because,
@@ -74,7 +81,6 @@ fn summarize_cell(cell: StoredCell, guarantee: &str) -> Result<CellSummary, Resu
         retries: record.retries,
         floor: record.floor,
         resources: record.resources,
-        faults: record.faults.clone(),
         experiment: record.experiment,
         observations: record.observations,
         files: cell.files,

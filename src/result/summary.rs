@@ -359,6 +359,9 @@ pub struct Fault {
     pub too_early: Option<String>,
     /// How long the target was down because the scenario says so: part of every time above.
     pub scripted_ns: Option<u64>,
+    /// Other copies could take over from what was hit: a summary knows.
+    #[serde(default)]
+    pub redundant: bool,
     /// From taking effect until every partition or stream had all its copies in sync again.
     pub redundancy_ns: Option<u64>,
     /// From taking effect to the first message that a client with fresh connections got
@@ -401,12 +404,31 @@ impl Fault {
         self.took_effect_at_ns.is_some() && self.healed_at_ns.is_none() && self.not_healed.is_none()
     }
 
+    /// Another of `copies` can take over from what was hit.
+    pub fn redundant_of(&self, copies: u16) -> bool {
+        copies > 1 && !self.everywhere() && !self.fault_kind().is_some_and(FaultKind::is_ours)
+    }
+
+    /// A recovery that came only once the fault was taken back says nothing of a system that could
+    /// have gone on without what was hit, but how long it did not.
+    pub fn censored(&self, recovery: Told) -> Told {
+        match (recovery, self.scripted_ns) {
+            (Told::Value(ns), Some(lasted))
+                if self.redundant && lasted > SILENCE_NS && ns >= lasted =>
+            {
+                Told::AtLeast(lasted)
+            }
+            (told, _) => told,
+        }
+    }
+
     /// A time since the fault took effect without the part that the scenario prescribes; `None`
     /// where it prescribes none of it, because one of `copies` can take over from the one that was
     /// hit.
     pub fn unscripted(&self, since_effect_ns: Option<u64>, copies: u16) -> Option<u64> {
-        let alone = copies <= 1 || self.everywhere();
-        since_effect_ns.filter(|_| alone).map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
+        since_effect_ns
+            .filter(|_| !self.redundant_of(copies))
+            .map(|ns| ns.saturating_sub(self.scripted_ns.unwrap_or(0)))
     }
 
     pub fn rto_publish(&self) -> Option<Told> {
@@ -428,7 +450,7 @@ impl Fault {
 
 /// Earlier results have the bound in place of the value.
 fn rto(ns: Option<u64>, at_most_ns: Option<u64>) -> Option<Told> {
-    Told::read(ns, at_most_ns.or(ns.filter(|ns| *ns == SILENCE_NS)))
+    Told::read(ns, at_most_ns.or(ns.filter(|ns| *ns == SILENCE_NS)), None)
 }
 
 /// How one partition or stream recovered from a fault: times and bounds as those of the fault.

@@ -49,12 +49,19 @@ fn by_unit(unit: Unit) -> Aggregate {
 }
 
 impl Aggregate {
-    /// One of several of which some tell only a bound: their median, whatever the rule, since a
-    /// bound can be put in order and not be added. Between a bound and a value it is the value.
+    /// One of several of which some tell only a bound: their median, since a bound can be put in
+    /// order and not be added. Between a bound and a value it is the value. What is no median is so
+    /// much at least, where some are: leaving them out would be leaving out the slowest.
     pub fn of_told(self, told: &[Told<f64>]) -> Option<Told<f64>> {
         let values: Vec<f64> = told.iter().filter_map(|one| one.value()).collect();
         if values.len() == told.len() {
             return self.of(&values).map(Told::Value);
+        }
+        let least = told.iter().any(|one| one.at_least().is_some());
+        if least && self != Self::Median {
+            let all: Vec<f64> =
+                told.iter().filter_map(|one| one.value().or(one.at_least())).collect();
+            return self.of(&all).map(Told::AtLeast);
         }
         let mut sorted = told.to_vec();
         sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
@@ -62,6 +69,7 @@ impl Aggregate {
         let lower = sorted[(told.len() - 1) / 2];
         Some(match (lower, upper) {
             (Told::Value(a), Told::Value(b)) => Told::Value(f64::midpoint(a, b)),
+            (Told::Value(_), Told::AtLeast(_)) => lower,
             _ => upper,
         })
     }

@@ -282,7 +282,8 @@ fn every_experiment_runs_on_three_shards() {
                 }
             }
             Some("delivery") => assert!(seen("requests_per_batch") > 0.0),
-            Some("cache") => assert_eq!((seen("hit_rate"), seen("expired")), (1.0, 1.0)),
+            // What is asked for may have expired by then.
+            Some("cache") => assert!(seen("hit_rate") > 0.0 && seen("expired") == 1.0),
             Some("poison" | "size-ladder") => assert!(!cell.observations.is_empty()),
             other => panic!("{other:?}"),
         }

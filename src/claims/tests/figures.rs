@@ -27,7 +27,7 @@ fn a_large_floor_is_told_beside_its_value_and_one_above_it_is_not_credible() {
     };
     assert!(!with(0.4).contains("floor"), "{}", with(0.4));
     assert!(with(0.6).contains("the instrument's floor is 60 % of it"), "{}", with(0.6));
-    assert!(with(1.2).contains("120 % of it, which is not credible"), "{}", with(1.2));
+    assert!(with(1.2).contains("120 % of it: the broker adds nothing"), "{}", with(1.2));
 }
 
 #[test]

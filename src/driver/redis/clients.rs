@@ -296,8 +296,11 @@ impl RedisDriver {
         if !self.primary.is_of_cluster() {
             return control.delete(name, &keys);
         }
+        // A cluster that has just promoted a replica is soon whole again.
         keys.chunks(1).try_for_each(|key| {
-            self.control_of(&self.primary.of(&key[0]), limit)?.delete(name, key)
+            patiently(limit, || {
+                self.control_of(&self.primary.of(&key[0]), limit)?.delete(name, key)
+            })
         })
     }
 }

@@ -93,6 +93,11 @@ fn title(costs: &[FaultCost<'_>]) -> String {
             let others = if away.is_empty() { "none" } else { "of the others none" };
             format!("{loss}{away}; {others} was ever interrupted")
         }
+        Some((Told::AtLeast(ns), cost)) => format!(
+            "{loss}{away}; {} back only once the fault was over, after {}",
+            cost.label,
+            time(ns)
+        ),
         Some((Told::Value(ns), cost)) => {
             let others = if away.is_empty() { "" } else { "the others " };
             format!("{loss}{away}; {others}back after at most {} ({})", time(ns), cost.label)

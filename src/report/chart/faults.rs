@@ -312,7 +312,7 @@ fn recovery_in_words(record: &CellRecord) -> String {
             "{label} was never interrupted for more than {} when {done}{each}",
             time(ns as f64)
         ),
-        Some(Told::Value(ns)) => {
+        Some(Told::Value(ns) | Told::AtLeast(ns)) => {
             format!("{label} took messages again {at_most}{} after {done}{each}", time(ns as f64))
         }
     }

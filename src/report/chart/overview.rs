@@ -163,7 +163,7 @@ fn pair(
     bottom
 }
 
-/// Of each system three quantiles on one log axis, the middle one filled and in words.
+/// Of each system quantiles on one log axis, the second filled and in words.
 fn quantiles(
     figure: &mut Figure,
     cells: &Cells<'_>,
@@ -187,10 +187,10 @@ fn quantiles(
         figure.line(found().collect(), style.color, 2.5, &[]);
         for (at, value) in own.iter().enumerate() {
             let Some(value) = value else { continue };
-            let middle = at == 1;
-            let radius = if middle { 5.5 } else { 3.5 };
-            figure.marker((scale.at(*value), y), style.marker, radius, style.color, middle);
-            if middle {
+            let named = at == 1;
+            let radius = if named { 5.5 } else { 3.5 };
+            figure.marker((scale.at(*value), y), style.marker, radius, style.color, named);
+            if named {
                 let text = format!("{} {}", unit.of(*value), unit.name());
                 figure.text((scale.at(*value), y - 13.0), text, NOTE, INK, Align::Middle);
             }

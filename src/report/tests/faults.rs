@@ -180,12 +180,18 @@ fn the_titles_are_what_the_data_says() {
         ..Fault::default()
     };
     assert_eq!(title(&[kafka(missed)]), "No fault was applied to kafka-3");
-    let matrix = figure(&drawn(&several()), "fault-matrix").title.clone();
-    assert_eq!(
-        matrix,
-        "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); 1 of 4 not seen to come \
-         back; the others back after at most 11.2 s (redis-3-noticed)"
-    );
+    let matrix = |rto_ms: u64| {
+        let mut all = several();
+        all[2].record.faults = vec![killed(Some(rto_ms), Some(1_234), false)];
+        figure(&drawn(&all), "fault-matrix").title.clone()
+    };
+    let lost = "2 of 4 lost acknowledged messages, kafka-3-stock most (66,123); 1 of 4 not seen to \
+                come back";
+    let others = "the others back after at most 9.70 s (redis-3-noticed)";
+    assert_eq!(matrix(9_700), format!("{lost}; {others}"));
+    // It was started again 10 s after it was killed.
+    let healed = "redis-3-noticed back only once the fault was over, after 10.0 s";
+    assert_eq!(matrix(11_200), format!("{lost}; {healed}"));
 }
 
 #[test]

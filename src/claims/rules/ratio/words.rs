@@ -88,13 +88,9 @@ fn range(pairs: &[&Pair<'_>], room: bool) -> String {
     }
 }
 
-/// Where the floor is a large share of a value; above the value it is no floor.
+/// Where the floor is a large share of a value, or all of it.
 pub fn floors_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
-    let above = |cell: &&ComparedCell| {
-        cell.per_block
-            .iter()
-            .any(|block| block.value.is_some_and(|value| block.floor > Some(value)))
-    };
+    let above = |cell: &&ComparedCell| cell.floor_share() > Some(1.0);
     let sides = pairs.iter().flat_map(|pair| [pair.kafka, pair.primitive]);
     let above = sides.filter(above).map(|cell| cell.label.as_str()).unique().join(", ");
     let mut sentences = Vec::new();
@@ -106,7 +102,10 @@ pub fn floors_in_words(pairs: &[Pair<'_>]) -> Vec<String> {
         ));
     }
     if !above.is_empty() {
-        sentences.push(format!("the floor lies above values of {above} and is not credible there"));
+        sentences.push(format!(
+            "values of {above} are no larger than the instrument's floor: the broker adds nothing \
+             that is seen"
+        ));
     }
     sentences
 }

@@ -118,10 +118,16 @@ fn words(cells: &Cells<'_>, label: &str, client: Option<&str>, sizes: &[(f64, We
     let first = alone.then(|| cells.find(label, "first_refused", &[("codec", "none")])).flatten();
     let text = first.filter(|cell| cell.value.is_some()).map(|cell| cell.text.as_str());
     let refuser = text.filter(|text| !text.is_empty()).or(refused.map(|(_, text)| text));
+    // What the broker logged stands in the figures.
+    let refuser = refuser.map(|text| text.split(" (broker's log:").next().unwrap_or(text));
     let way = if found.is_some() { " uncompressed" } else { "" };
     match (intact, refuser) {
-        (Some(size), Some(refuser)) => format!("up to {}{way}; {refuser}", quantity::bytes(size)),
-        (Some(size), None) => format!("up to {}{way}, nothing refused", quantity::bytes(size)),
+        (Some(size), Some(refuser)) => {
+            format!("up to {}{way}; {refuser}", quantity::decimal_bytes(size))
+        }
+        (Some(size), None) => {
+            format!("up to {}{way}, nothing refused", quantity::decimal_bytes(size))
+        }
         (None, Some(refuser)) => refuser.to_owned(),
         (None, None) => cells.absent(label).unwrap_or_else(|| "not measured".to_owned()),
     }
