@@ -18,6 +18,7 @@ impl From<&OverrideArgs> for Overrides {
             sweeps: args.sweeps.clone(),
             systems: args.systems.clone(),
             seed: args.seed,
+            ..Self::default()
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct Overrides {
     pub systems: Vec<String>,
     /// Of everything random.
     pub seed: Option<u64>,
+    /// How many shards run it together; 0 and 1 are one process.
+    pub shards: u16,
 }
 
 /// The keys below a key of the file: its profiles, its labels.

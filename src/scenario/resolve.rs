@@ -201,8 +201,8 @@ fn cells_at(
     let loads: Vec<Load> =
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {
-        check::load(load)?;
-        check::message(&message, load)?;
+        check::load(load, overrides.shards)?;
+        check::message(&message, load, overrides.shards)?;
     }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
