@@ -13,10 +13,11 @@ use super::error::ResultError;
 use super::manifest::Manifest;
 use super::raw::{CellOutput, CellRecord, WindowRow};
 use super::summary::Summary;
-use super::{files, hlog, names};
+use super::{files, hlog, names, shard};
 use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
+use crate::schedule::Shard;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,6 +57,21 @@ impl RunFolder {
         let path = results_dir.join("runs").join(&name);
         fs::create_dir_all(&path).map_err(ResultError::io(&path, "create the folder"))?;
         Ok(Self { path, name, epoch })
+    }
+
+    /// The folder of one shard of the run `run_id`; it is made once.
+    pub fn create_shard(
+        results_dir: &Path,
+        run_id: &str,
+        of: Shard,
+    ) -> Result<Self, ResultError> {
+        let path = shard::place(results_dir, run_id, of);
+        let above = path.parent().unwrap_or(results_dir);
+        fs::create_dir_all(above)
+            .and_then(|()| fs::create_dir(&path))
+            .map_err(ResultError::io(&path, "create the folder"))?;
+        let name = format!("{run_id}-shard-{}-of-{}", of.index, of.count);
+        Ok(Self { path, name, epoch: jiff::Timestamp::now() })
     }
 
     /// Opens the run folder at `path`; its manifest must be readable.
@@ -134,6 +150,10 @@ impl RunFolder {
         }
         files::write_atomic(&dir.join("events.ndjson"), &events)?;
         files::write_atomic(&dir.join("broker.log"), output.broker_log.as_bytes())?;
+        if let Some(books) = &output.books {
+            let path = dir.join(shard::BOOKS);
+            files::write_atomic(&path, &shard::encode_books(books, &path)?)?;
+        }
         files::write_json(&dir.join("accounting.json"), record)?;
         Ok(file_map(&relative))
     }

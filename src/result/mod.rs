@@ -17,6 +17,7 @@ mod names;
 mod observation;
 mod raw;
 mod restart;
+pub mod shard;
 mod summarize;
 mod summary;
 #[cfg(test)]

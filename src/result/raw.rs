@@ -8,9 +8,10 @@
 use super::comparison::Kind;
 use super::distribution::Censored;
 use super::observation::Observation;
+use super::shard::ShardPart;
 use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
-use crate::record::Example;
+use crate::record::{Books, Example};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -87,6 +88,9 @@ pub struct CellRecord {
     pub interrupted: bool,
     /// A broker or driver error that ended the cell early, in words.
     pub error: Option<String>,
+    /// Of a shard's part of a cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardPart>,
 }
 
 /// As in the JSON: `record.label` is `record.id.label`.
@@ -230,6 +234,8 @@ pub struct CellOutput {
     pub events: Vec<Event>,
     pub intervals: Vec<Interval>,
     pub broker_log: String,
+    /// Of a shard's part of a cell: `books.json.zst`.
+    pub books: Option<Books>,
 }
 
 impl CellOutput {
