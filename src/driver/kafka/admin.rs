@@ -92,7 +92,18 @@ impl Admin {
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
-        let Clients { settings, log, clock, .. } = &self.clients;
+        self.create(name, topic, false)?;
+        self.await_leaders(name, topic)
+    }
+
+    /// The same of a topic that another process may have made.
+    pub fn make_topic_once(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        self.create(name, topic, true)?;
+        self.await_leaders(name, topic)
+    }
+
+    fn create(&self, name: &str, topic: &Topic, may_exist: bool) -> Result<(), DriverError> {
+        let log = &self.clients.log;
         let mut new = NewTopic::new(
             name,
             topic.partitions.into(),
@@ -104,10 +115,20 @@ impl Admin {
         let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
         let made = self.runtime.block_on(self.client.create_topics([&new], &options));
         let results = made.map_err(|error| self.clients.lost(error))?;
-        if let Some((topic, code)) = results.into_iter().find_map(Result::err) {
-            return Err(refused("make a topic", log.explain(format!("{topic}: {code}"))));
+        let there = |code: RDKafkaErrorCode| {
+            may_exist && code == RDKafkaErrorCode::TopicAlreadyExists
+        };
+        match results.into_iter().filter_map(Result::err).find(|(_, code)| !there(*code)) {
+            Some((topic, code)) => {
+                Err(refused("make a topic", log.explain(format!("{topic}: {code}"))))
+            }
+            None => Ok(()),
         }
-        // The brokers must agree.
+    }
+
+    /// The brokers must agree.
+    fn await_leaders(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        let Clients { settings, log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
         let copies = usize::from(topic.replicas);
         loop {
