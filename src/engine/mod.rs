@@ -2,6 +2,7 @@
 //! and judge the own instrument. Never prints.
 
 mod audit;
+mod barrier;
 mod cell_run;
 mod censored;
 mod collect;
@@ -12,7 +13,9 @@ mod fault_timeline;
 mod floor;
 mod gates;
 mod health;
+mod opening;
 mod output;
+mod part;
 mod probe;
 mod publish;
 mod recovery;
@@ -22,8 +25,10 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 mod thread_cpu;
+mod together;
 mod totals;
 
+pub use barrier::{BOARDS, Barrier, BarrierError, Gathering, Host, Terms};
 pub use cell_run::{CellRun, CellRunError, Observer, Phase, Progress};
 pub use control::OnDrop;
 pub use floor::{Floor, floor};

@@ -26,6 +26,9 @@ pub struct Totals {
     pub window_acked: u64,
     /// First deliveries inside the window by the clock.
     pub window_consumed: u64,
+    /// First deliveries of messages planned inside the window. Counted where several shards run the
+    /// load and not all of them can be timed.
+    pub window_delivered: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer
     /// of the subscription.
     pub overtaken: u64,
@@ -50,6 +53,7 @@ impl Totals {
         self.window_sent += other.window_sent;
         self.window_acked += other.window_acked;
         self.window_consumed += other.window_consumed;
+        self.window_delivered += other.window_delivered;
         self.overtaken += other.overtaken;
         self.last_ns = self.last_ns.max(other.last_ns);
         self.held_ns += other.held_ns;

@@ -71,7 +71,9 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
     for (at, line) in lines.into_iter().enumerate() {
         let corrupt =
             |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
-        let Some((tag, encoded)) = interval(line).map_err(|cause| corrupt(cause.into()))? else {
+        let Some(Line { tag, encoded, .. }) =
+            interval(line).map_err(|cause| corrupt(cause.into()))?
+        else {
             continue;
         };
         let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes())
@@ -95,10 +97,17 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
     if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
 }
 
-type Line<'a> = (&'a [u8], &'a [u8]);
+/// One interval histogram.
+pub(super) struct Line<'a> {
+    pub tag: &'a [u8],
+    /// After the run's epoch, and how long.
+    pub start_s: f64,
+    pub length_s: f64,
+    pub encoded: &'a [u8],
+}
 
 /// `None` for a comment and for the head of the table.
-fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
+pub(super) fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
     if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
         return Ok(None);
     }
@@ -109,12 +118,27 @@ fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
         Some(tag) => (tag, next()?),
         None => (&b""[..], first),
     };
-    for number in [start, next()?, next()?] {
-        let number = str::from_utf8(number).ok().and_then(|text| text.parse::<f64>().ok());
-        number.filter(|number| number.is_finite()).ok_or("a time that is no number")?;
-    }
+    let number = |text: &[u8]| {
+        let number = str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+        number.filter(|number| number.is_finite()).ok_or("a time that is no number")
+    };
+    let (start_s, length_s) = (number(start)?, number(next()?)?);
+    number(next()?)?;
     let encoded = next()?;
-    if fields.next().is_some() { Err("too many fields") } else { Ok(Some((tag, encoded))) }
+    match fields.next() {
+        Some(_) => Err("too many fields"),
+        None => Ok(Some(Line { tag, start_s, length_s, encoded })),
+    }
+}
+
+/// Metric, and whether of the warm-up; `None` of another tag.
+pub(super) fn metric_of(tag: &[u8]) -> Option<(Latency, bool)> {
+    let (name, warm_up) = match tag.strip_prefix(WARM_UP.as_bytes()) {
+        Some(name) => (name, true),
+        None => (tag, false),
+    };
+    let metric = Latency::ALL.into_iter().find(|metric| name == metric.name().as_bytes())?;
+    Some((metric, warm_up))
 }
 
 /// Of a whole metric; far beyond what anyone can send,
@@ -133,6 +157,12 @@ const LONGEST_COUNT: usize = 6;
 
 /// One histogram, checked before the library reserves room for what its head announces.
 fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
+    let plain = inflated(encoded)?;
+    Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|error| format!("{error:?}"))
+}
+
+/// Head and counts of one histogram, checked.
+fn inflated(encoded: &[u8]) -> Result<Vec<u8>, String> {
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(encoded)
         .map_err(|error| error.to_string())?;
@@ -156,7 +186,64 @@ fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
     if counts.windows(LONGEST_COUNT).any(|count| count.iter().all(|byte| byte & 0x80 != 0)) {
         return Err("a histogram with an impossible count".into());
     }
-    Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|error| format!("{error:?}"))
+    Ok(plain)
+}
+
+/// Adds an encoded histogram to another that grows by itself, without making it first: of the
+/// 15,000 places of a millisecond's histogram a second of one shard fills a hundred, and a merge
+/// adds millions of them. Those of another precision go through the library.
+pub(super) fn add(total: &mut Histogram<u64>, encoded: &[u8]) -> Result<(), String> {
+    let plain = inflated(encoded)?;
+    let (head, mut counts) = plain.split_at(HEAD);
+    let ours = head[8..12] == [0; 4]
+        && head[12..16] == DIGITS.to_be_bytes()
+        && head[16..24] == 1u64.to_be_bytes()
+        && head[32..40] == 1f64.to_be_bytes();
+    if !ours {
+        return total.add(&decode(encoded)?).map_err(|error| error.to_string());
+    }
+    let mut index: u64 = 0;
+    while !counts.is_empty() {
+        // Zigzag: a negative number stands for so many places that are empty.
+        let coded = leb128(&mut counts).ok_or("a histogram that is cut off")?;
+        let number = (coded >> 1) as i64 ^ -((coded & 1) as i64);
+        if number > 0 {
+            total.record_n(value_at(index)?, number as u64).map_err(|error| error.to_string())?;
+            index += 1;
+        } else {
+            index = index.saturating_add(number.unsigned_abs().max(1));
+        }
+        if total.len() > MOST_SAMPLES {
+            return Err(format!("more than {MOST_SAMPLES} samples"));
+        }
+    }
+    Ok(())
+}
+
+/// Seven bits a byte, the lowest first; a ninth byte has eight.
+fn leb128(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for at in 0..9 {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let last = at == 8 || first & 0x80 == 0;
+        value |= u64::from(if at == 8 { *first } else { first & 0x7f }) << (7 * at);
+        if last {
+            break;
+        }
+    }
+    Some(value)
+}
+
+/// The lowest value of a place of the counts, at a precision of three digits: 2048 of width 1, then
+/// 1024 each of twice the width.
+fn value_at(index: u64) -> Result<u64, &'static str> {
+    let (bucket, sub) = (index >> 10, index & 1023);
+    match bucket {
+        0 => Ok(sub),
+        1..=53 => Ok((sub + 1024) << (bucket - 1)),
+        _ => Err("a histogram of more than any time"),
+    }
 }
 
 #[cfg(test)]

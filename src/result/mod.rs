@@ -20,6 +20,7 @@ mod restart;
 pub mod shard;
 mod summarize;
 mod summary;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
@@ -48,3 +49,4 @@ pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
     Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };
+pub use tally::Tally;

@@ -212,7 +212,7 @@ pub struct WindowRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub at_ns: u64,
-    /// `phase`, `steady`, `warning`, `broker`, `interrupt`.
+    /// `phase`, `steady`, `warning`, `broker`, `barrier`, `interrupt`.
     pub kind: String,
     pub text: String,
 }
