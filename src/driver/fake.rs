@@ -107,6 +107,11 @@ impl Fake {
         Self { shared: Arc::new(Mutex::new(server)), clock }
     }
 
+    /// Of its stamps.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
     fn server(&self) -> MutexGuard<'_, FakeServer> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -36,7 +36,7 @@ pub const BOARDS: [&str; 2] = ["up", "down"];
 /// A line of each shard, under load.
 const EVERY: Duration = Duration::from_secs(1);
 /// Whoever says nothing for so long under load is gone.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 10 });
 /// From the word to begin, or to open the window, until it is time: all must have heard it.
 const LEAD_NS: u64 = 2 * SECOND_NS;
 /// How long all may take to connect, or the first to make what is loaded.
