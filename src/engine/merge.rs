@@ -282,9 +282,8 @@ impl CellMerge {
         let (first, last) = window.map_or((0, 0), |(from, to)| (from / SECOND_NS, to / SECOND_NS));
         let of = seconds(intervals, timer);
         let none = Second { count: 0, p50_ns: 0, p99_ns: 0 };
-        let between = |from: u64, to: u64| -> Vec<Second> {
-            (from..to).map(|second| of.get(&(second * SECOND_NS)).copied().unwrap_or(none)).collect()
-        };
+        let second = |at: u64| of.get(&(at * SECOND_NS)).copied().unwrap_or(none);
+        let between = |from: u64, to: u64| -> Vec<Second> { (from..to).map(second).collect() };
         let at = |row: &WindowRow| row.start_ns / SECOND_NS;
         let backlog_at = |second: u64| {
             rows.iter().rfind(|row| at(row) < second).map_or(0, |row| row.backlog_messages)

@@ -103,6 +103,11 @@ impl RunFolder {
         &self.name
     }
 
+    /// The letters that tell it from other runs of its time.
+    pub fn id(&self) -> &str {
+        self.name.rsplit('-').next().unwrap_or(&self.name)
+    }
+
     pub fn epoch(&self) -> jiff::Timestamp {
         self.epoch
     }

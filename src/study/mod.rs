@@ -5,7 +5,7 @@ mod broker;
 mod run;
 pub mod selfcheck;
 
-pub use run::{FinishedStudy, Step, Study, StudyObserver, run};
+pub use run::{FinishedStudy, RunPart, Step, Study, StudyObserver, run};
 
 use crate::driver::DriverError;
 use crate::engine::CellRunError;

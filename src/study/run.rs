@@ -7,6 +7,7 @@
 mod best;
 mod first;
 mod half;
+mod part;
 mod refuse;
 mod step;
 mod window;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+pub use part::RunPart;
 pub use step::Step;
 use step::in_short;
 
@@ -47,6 +49,8 @@ pub struct Study<'a> {
     /// `passed`, `failed: …` or `not run`.
     pub selfcheck: String,
     pub interrupted: &'a AtomicBool,
+    /// Where several processes run the scenario together: which of them this is.
+    pub part: Option<RunPart>,
 }
 
 /// A finished run: where it lies and what it lacks.
@@ -84,7 +88,11 @@ pub fn run(
     refuse::faults_of_others(&study)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     refuse::to_spin_on(cores, study.scenario, study.environment.name() != "external")?;
-    let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
+    refuse::shards(&study)?;
+    let folder = match &study.part {
+        Some(part) => RunFolder::create_shard(study.results_dir, &part.run_id, part.shard)?,
+        None => RunFolder::create(study.results_dir, &study.scenario.name)?,
+    };
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
     folder.write_manifest(&manifest)?;
@@ -212,7 +220,8 @@ impl RunningStudy<'_, '_> {
         // only a compiler takes more than that to get warm.
         let compiled = config.system.software() == Software::Kafka;
         let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
-        if warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
+        let asked = able.load.broker_warm_up.nanos() > 0 && self.leads();
+        if warms && asked && !broker.is_warm() {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));
             let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer)
@@ -375,22 +384,17 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let tail: String = self
-            .folder
-            .name()
-            .chars()
-            .rev()
-            .take(6)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        broker.target(&format!("bb-{tail}-{name}"), self.clock)
+        let of_run = match &self.study.part {
+            Some(part) => part.run_id.as_str(),
+            None => self.folder.id(),
+        };
+        broker.target(&format!("bb-{of_run}-{name}"), self.clock)
     }
 
     /// Names a cell in every envelope of it; no two runs share one.
     fn run_number(&self, number: u64) -> u64 {
-        let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let own = || u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let run = self.study.part.as_ref().map_or_else(own, RunPart::number);
         SplitMix64::stream(run, number).next_u64()
     }
 

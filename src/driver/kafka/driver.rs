@@ -10,7 +10,8 @@ use super::load::share::ShareSubscriber;
 use super::load::subscriber::KafkaSubscriber;
 use super::settings::{ClientSettings, read};
 use crate::driver::capability::{
-    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{

@@ -17,7 +17,8 @@ use super::redis_rs::RedisRsPublisher;
 use super::survival;
 use super::{CLOSE, PROBE, RETRY, SET_UP};
 use crate::driver::capability::{
-    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::packing::Unpacking;
 use crate::driver::timeouts::request_timeout;

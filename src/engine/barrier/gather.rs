@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 /// How long one echo may take, also where the first has thousands to answer.
 const ECHO: Duration = Duration::from_secs(60);
 const ECHOES: u32 = 8;
+/// How long the others have to read why all end, before the boards go.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// How often a user is told who is missing.
 const TELL: Duration = Duration::from_secs(15);
 
@@ -60,11 +62,35 @@ impl Barrier {
             beaten: Instant::now(),
             over: false,
         };
-        match shard.leads() {
-            true => barrier.open(nonce, wait, interrupted, tell)?,
-            false => barrier.join(hello, wait, interrupted)?,
+        barrier.alone()?;
+        let gathered = match shard.leads() {
+            true => barrier.open(nonce, wait, interrupted, tell),
+            false => barrier.join(hello, wait, interrupted),
+        };
+        match gathered {
+            Ok(()) => Ok(barrier),
+            Err(error) => {
+                if barrier.clears_up() {
+                    std::thread::sleep(FAREWELL);
+                    // What ended it is what matters.
+                    let _ = barrier.dismiss();
+                }
+                Err(error)
+            }
         }
-        Ok(barrier)
+    }
+
+    /// Nobody else leads the run: then the boards are somebody's, and stay.
+    fn alone(&mut self) -> Passed {
+        let Side::First(first) = &mut self.side else { return Ok(()) };
+        if first.down.read(Duration::from_secs(1))?.is_empty() {
+            return Ok(());
+        }
+        Err(BarrierError::Ended(format!(
+            "shard {} is there twice, or the run id was used before: give each run an id of its \
+             own",
+            self.shard
+        )))
     }
 
     /// Says where the zero of the clock is, and waits for all others to have set theirs by it.
@@ -78,14 +104,6 @@ impl Barrier {
         let zero_ns = clock::monotonic_ns().saturating_sub(self.clock.now_ns());
         let boot = self.host.boot.clone();
         let Side::First(first) = &mut self.side else { return Ok(()) };
-        if !first.down.read(Duration::from_secs(1))?.is_empty() {
-            let why = format!(
-                "shard {} is there twice, or the run id was used before: give each run an id of \
-                 its own",
-                self.shard
-            );
-            return Err(BarrierError::Ended(why));
-        }
         first.say(&Down::Open { boot, zero_ns, nonce })?;
         let began = Instant::now();
         let mut told = began;

@@ -272,7 +272,7 @@ impl Barrier {
     pub fn clears_up(&self) -> bool {
         match &self.side {
             Side::First(_) => true,
-            Side::Other(other) => other.first_is_gone(),
+            Side::Other(other) => other.deserted || other.first_is_gone(),
         }
     }
 
@@ -331,6 +331,10 @@ impl Barrier {
             let Some(why) = missing(&self.side) else { return Ok(()) };
             self.unless_interrupted(interrupted)?;
             if Instant::now() >= deadline {
+                // The others wait for the first alone.
+                if let Side::Other(other) = &mut self.side {
+                    other.deserted = true;
+                }
                 self.abort(&why);
                 return Err(BarrierError::Ended(why));
             }

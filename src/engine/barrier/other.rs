@@ -26,6 +26,8 @@ pub struct Other {
     pub go: Option<(u64, Vec<u64>)>,
     pub window: Option<(u64, bool)>,
     pub stopped: bool,
+    /// It was waited for in vain.
+    pub deserted: bool,
     /// The first said why all end.
     told_to_end: bool,
     heard: Instant,
@@ -45,6 +47,7 @@ impl Other {
             go: None,
             window: None,
             stopped: false,
+            deserted: false,
             told_to_end: false,
             heard: Instant::now(),
             loaded: false,

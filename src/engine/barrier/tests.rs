@@ -166,7 +166,7 @@ fn who_is_stopped_stops_all_and_is_named() {
     let cell = cell(2, 2);
     let outputs = thread::scope(|scope| {
         scope.spawn(|| {
-            thread::sleep(Duration::from_secs(4));
+            thread::sleep(Duration::from_secs(5));
             stopped.store(true, Relaxed);
         });
         all(&cell, 2, &[&CALM, &stopped])
