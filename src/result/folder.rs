@@ -50,10 +50,18 @@ pub struct StoredCell {
 
 impl RunFolder {
     pub fn create(results_dir: &Path, scenario: &str) -> Result<Self, ResultError> {
-        let epoch = jiff::Timestamp::now();
+        Self::create_at(results_dir, scenario, jiff::Timestamp::now())
+    }
+
+    /// Of a run whose epoch was before.
+    pub fn create_at(
+        results_dir: &Path,
+        scenario: &str,
+        epoch: jiff::Timestamp,
+    ) -> Result<Self, ResultError> {
         // Milliseconds, so that names sort in the order of creation.
         let time = epoch.strftime("%Y-%m-%dT%H%M%S.%3fZ");
-        let name = format!("{time}-{}-{}", names::slug(scenario), id(epoch.as_nanosecond() as u64));
+        let name = format!("{time}-{}-{}", names::slug(scenario), id());
         let path = results_dir.join("runs").join(&name);
         fs::create_dir_all(&path).map_err(ResultError::io(&path, "create the folder"))?;
         Ok(Self { path, name, epoch })
@@ -241,7 +249,8 @@ impl StoredCell {
 }
 
 /// Six letters that tell two runs of the same millisecond apart.
-fn id(now_ns: u64) -> String {
+fn id() -> String {
+    let now_ns = jiff::Timestamp::now().as_nanosecond() as u64;
     let mut random = SplitMix64::new(now_ns ^ u64::from(std::process::id()) << 32);
     let letters = b"0123456789abcdefghjkmnpqrstvwxyz";
     (0..6).map(|_| char::from(letters[(random.next_u64() % 32) as usize])).collect()

@@ -11,7 +11,7 @@ use super::error::ResultError;
 use super::raw::Interval;
 use crate::model::Latency;
 use base64::Engine as _;
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};

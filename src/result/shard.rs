@@ -180,6 +180,10 @@ impl SealedShard {
             .filter_map(|name| name.strip_prefix("cells/")?.strip_suffix("/accounting.json"))
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name)
+    }
+
     /// A file's content, which is still that of the seal.
     pub fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, ResultError> {
         let path = self.folder.path().join(name);

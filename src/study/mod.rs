@@ -2,6 +2,7 @@
 //! self-check of the instrument.
 
 mod broker;
+pub mod merge;
 mod run;
 pub mod selfcheck;
 
