@@ -4,7 +4,7 @@
 use brokerbench::environment::own_usage;
 use brokerbench::model::Latency;
 use brokerbench::record::{Books, Consumed, Produced, SeqSet};
-use brokerbench::result::shard::{ShardClock, ShardPart, Sharded, seal};
+use brokerbench::result::shard::{ShardClock, ShardPart, Sharded, place, seal};
 use brokerbench::result::{
     CellId, CellOutput, CellRecord, Interval, Manifest, RunFolder, SCHEMA, ScenarioInfo, Status,
     WindowRow,
@@ -17,18 +17,18 @@ use std::time::Instant;
 
 const SECOND: u64 = 1_000_000_000;
 /// Messages a second of one shard.
-const RATE: u64 = 10_000;
+const RATE: u64 = 1_000;
+/// The same of every shard: written once, and copied.
+const LOG: &str = "cells/kafka/base/block-1/latency.hlog";
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
     let count = numbers.first().copied().unwrap_or(1000) as u16;
     let seconds = numbers.get(1).copied().unwrap_or(600);
     let results = tempfile::tempdir().expect("a temporary folder");
-    let intervals = intervals(seconds);
     for shard in (Shard { index: 0, count }).all() {
-        write(results.path(), shard, seconds, &intervals);
+        write(results.path(), shard, seconds);
     }
-    drop(intervals);
     let peak = || own_usage().map_or(0.0, |usage| usage.peak_rss_bytes as f64 / 1e6);
     let (before, began) = (peak(), Instant::now());
     let paths = [results.path().join("shards/bench")];
@@ -73,7 +73,7 @@ fn set(until: u64) -> SeqSet {
 }
 
 /// A shard that received everything that the next one sent.
-fn write(results: &Path, shard: Shard, seconds: u64, intervals: &[Interval]) {
+fn write(results: &Path, shard: Shard, seconds: u64) {
     let folder = RunFolder::create_shard(results, "bench", shard).expect("a folder");
     let sent = seconds * RATE;
     let manifest = Manifest {
@@ -152,10 +152,14 @@ fn write(results: &Path, shard: Shard, seconds: u64, intervals: &[Interval]) {
     let output = CellOutput {
         record,
         windows: (0..seconds).map(row).collect(),
-        intervals: intervals.to_vec(),
+        intervals: if shard.leads() { intervals(seconds) } else { Vec::new() },
         books: Some(books),
         ..CellOutput::default()
     };
     folder.write_cell(&output).expect("written");
+    if !shard.leads() {
+        let first = place(results, "bench", Shard { index: 0, ..shard }).join(LOG);
+        std::fs::copy(first, folder.path().join(LOG)).expect("copied");
+    }
     seal(&folder).expect("sealed");
 }

@@ -40,6 +40,6 @@ pub use load::{Arrivals, HalfOf, Load, Model, Pacer, half_of};
 pub use resolve::{Scenario, from_text, load, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
-pub use source::names;
+pub use source::{names, text};
 pub use system::{ClientLibrary, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof};
 pub use threshold::{Threshold, ThresholdResult};

@@ -6,7 +6,7 @@ pub mod merge;
 mod run;
 pub mod selfcheck;
 
-pub use run::{FinishedStudy, RunPart, Step, Study, StudyObserver, run};
+pub use run::{FinishedStudy, RunPart, Step, Study, StudyObserver, can_shard, run};
 
 use crate::driver::DriverError;
 use crate::engine::CellRunError;

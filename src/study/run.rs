@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub use part::RunPart;
+pub use refuse::can_shard;
 pub use step::Step;
 use step::in_short;
 

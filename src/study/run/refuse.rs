@@ -51,7 +51,13 @@ pub fn shards(study: &Study<'_>) -> Result<(), EnvironmentError> {
             "name them by --kafka, --redis or --targets",
         ));
     }
-    study.scenario.cells().iter().try_for_each(|cell| of_shards(cell, part.shard))
+    can_shard(study.scenario, part.shard.count)
+}
+
+/// Whether so many shards can run it together.
+pub fn can_shard(scenario: &Scenario, count: u16) -> Result<(), EnvironmentError> {
+    let shard = Shard { index: 0, count };
+    scenario.cells().iter().try_for_each(|cell| of_shards(cell, shard))
 }
 
 fn of_shards(cell: &Cell, shard: Shard) -> Result<(), EnvironmentError> {
