@@ -26,10 +26,11 @@ pub fn shards(args: &ShardsArgs) -> Outcome {
     // What cannot be run is refused before anything is written.
     let scenario = scenario::load(&args.scenario, &overrides)?;
     if args.kafka.is_none() && args.redis.is_none() && args.targets.is_none() {
-        let why = "shards load brokers that run already: name them by --kafka, --redis or --targets";
+        let why =
+            "shards load brokers that run already: name them by --kafka, --redis or --targets";
         return Err(Failure::new(Code::Usage, why));
     }
-    can_shard(&scenario, args.shards)?;
+    can_shard(&scenario, args.shards).map_err(|why| Failure::new(Code::Usage, why))?;
     let mut files = rendered(args, &scenario.name);
     files.push((SCENARIO.into(), scenario::text(&args.scenario)?));
     if let Some(targets) = &args.targets {

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
-const TARGETS: [(&str, Target, &[&str], u32); 7] = [
+const TARGETS: [(&str, Target, &[&str], u32); 8] = [
     (
         "scenario",
         scenario,
@@ -20,6 +20,7 @@ const TARGETS: [(&str, Target, &[&str], u32); 7] = [
     ("run", run, &["fuzz/seeds/run"], 60),
     ("comparison", comparison, &["fuzz/seeds/comparison"], 20),
     ("hlog", hlog, &["fuzz/seeds/hlog"], 300),
+    ("books", books, &["fuzz/seeds/books"], 300),
     ("envelope", envelope, &["fuzz/seeds/envelope"], 2000),
     ("redis", redis, &["fuzz/seeds/redis"], 2000),
     ("kafka", kafka, &["fuzz/seeds/kafka"], 2000),
@@ -185,6 +186,11 @@ fn comparisons_survive_mutations() {
 #[test]
 fn interval_logs_survive_mutations() {
     survives_mutations("hlog");
+}
+
+#[test]
+fn books_of_shards_survive_mutations() {
+    survives_mutations("books");
 }
 
 #[test]

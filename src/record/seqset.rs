@@ -80,11 +80,30 @@ impl SeqSet {
                 self.chunks[index] = Chunk::Full;
                 self.len += CHUNK_BITS;
             } else {
-                (at..to.min(end)).for_each(|number| {
-                    self.insert(number);
-                });
+                self.fill(index, at % CHUNK_BITS, to.min(end) - index as u64 * CHUNK_BITS);
             }
             at = end;
+        }
+    }
+
+    /// Adds `from..to` of one chunk, counted from its first number.
+    fn fill(&mut self, index: usize, from: u64, to: u64) {
+        let chunk = &mut self.chunks[index];
+        if let Chunk::Empty = chunk {
+            *chunk = Chunk::Some(Box::new([0; WORDS]), 0);
+        }
+        let Chunk::Some(words, count) = chunk else { return };
+        for word in from / 64..to.div_ceil(64) {
+            let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
+            let mask = u64::MAX >> (64 - (high - low)) << low;
+            let bits = &mut words[word as usize];
+            let new = (mask & !*bits).count_ones();
+            *bits |= mask;
+            *count += new;
+            self.len += u64::from(new);
+        }
+        if u64::from(*count) == CHUNK_BITS {
+            *chunk = Chunk::Full;
         }
     }
 

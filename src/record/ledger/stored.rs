@@ -54,8 +54,9 @@ struct StoredAudit {
     trimmed: bool,
 }
 
-/// Room for the sets of one file: 64 MB for their chunks, 512 MB for the ragged ones among them.
-const MOST_CHUNKS: u64 = 1 << 22;
+/// Room for the sets of one file, as far as any shard fills it: 4 MB for their chunks, 512 MB for
+/// the ragged ones among them. Also who goes through them needs time for each.
+const MOST_CHUNKS: u64 = 1 << 18;
 const MOST_RAGGED: u64 = 1 << 16;
 
 #[derive(Default)]
@@ -64,7 +65,15 @@ struct Budget {
     ragged: u64,
 }
 
+const TOO_MANY: &str = "more sequence numbers than any shard has";
+
 impl Budget {
+    /// Room for the numbers below `end`.
+    fn reserve(&mut self, end: u64) -> Result<(), String> {
+        self.chunks = self.chunks.saturating_add(end.div_ceil(CHUNK_BITS));
+        if self.chunks > MOST_CHUNKS { Err(TOO_MANY.into()) } else { Ok(()) }
+    }
+
     fn set(&mut self, runs: Runs) -> Result<SeqSet, String> {
         let rising = runs.iter().all(|(from, to)| from < to)
             && runs.windows(2).all(|pair| pair[0].1 <= pair[1].0);
@@ -72,14 +81,14 @@ impl Budget {
         if !rising || end > LIMIT {
             return Err("runs of sequence numbers that are none".into());
         }
-        self.chunks += end.div_ceil(CHUNK_BITS);
+        self.reserve(end)?;
         let (mut set, mut ragged) = (SeqSet::new(), None);
         for (from, to) in runs {
             for edge in [from, to].into_iter().filter(|edge| !edge.is_multiple_of(CHUNK_BITS)) {
                 self.ragged += u64::from(ragged.replace(edge / CHUNK_BITS) != ragged);
             }
-            if self.chunks > MOST_CHUNKS || self.ragged > MOST_RAGGED {
-                return Err("more sequence numbers than any run has".into());
+            if self.ragged > MOST_RAGGED {
+                return Err(TOO_MANY.into());
             }
             set.insert_run(from, to);
         }
@@ -152,9 +161,7 @@ impl StoredBooks {
         for stored in self.produced {
             let StoredProduced { producer, lane, sent, acked, failed } = stored;
             let (acked, failed) = (budget.set(acked)?, budget.set(failed)?);
-            if sent > LIMIT {
-                return Err("more messages sent than any run has".into());
-            }
+            budget.reserve(sent)?;
             books.produced.insert((producer, lane), Produced { sent, acked, failed });
         }
         for stored in self.consumed {
@@ -261,9 +268,10 @@ mod tests {
         };
         assert!(with("[[0, 1]]").is_ok());
         for none in ["[[1, 1]]", "[[2, 1]]", "[[0, 5], [4, 9]]", "[[0, 2000000000000]]"] {
-            assert!(with(none).unwrap_err().contains("that are none"), "{none}");
+            assert!(with(none).err().unwrap().contains("that are none"), "{none}");
         }
-        assert!(with("[[0, 1099511627776]]").unwrap_err().contains("more sequence numbers"));
+        let many = with("[[0, 1099511627776]]").err().unwrap();
+        assert!(many.contains("more sequence numbers"), "{many}");
     }
 
     proptest! {
