@@ -175,20 +175,20 @@ impl<'a> CellRun<'a, '_> {
             // reads them back.
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
             self.tell(&news);
-            let mut at = None;
+            let mut known = None;
             if share.is_whole() {
                 self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
             } else if error.is_none() {
                 let owed = owed(&produced, driver.acknowledges()).1;
                 match self.await_all(control, owed, &mut telemetry) {
-                    Ok(known) => at = Some(known),
+                    Ok(clock) => known = Some(clock),
                     Err(why) => error = Some(why),
                 }
             }
             let collected_ns = clock.now_ns();
             drop(release);
             let consumed = join_all(consumers)?;
-            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, at })
+            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, clock: known })
         })?;
         telemetry.absorb();
         let whole = !interrupted.load(Relaxed) && reports.error.is_none();
@@ -366,7 +366,7 @@ pub struct Reports {
     pub consumed: Vec<ConsumerReport>,
     pub log: FaultLog,
     /// Of a shard, how well its clock is known.
-    pub at: Option<ShardClock>,
+    pub clock: Option<ShardClock>,
 }
 
 fn join_all<'scope, T>(

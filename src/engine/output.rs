@@ -41,7 +41,7 @@ pub fn output(
     let Context { cell, driver, control, .. } = of;
     let (load, now_ns) = (&cell.load, of.clock.now_ns());
     let (start_ns, collected_ns) = (reports.start_ns, reports.collected_ns);
-    let (log, at) = (std::mem::take(&mut reports.log), reports.at.take());
+    let (log, clock) = (std::mem::take(&mut reports.log), reports.clock.take());
     telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
     let mut collected = Collected::of(of, reports, audit, &telemetry);
@@ -103,15 +103,13 @@ pub fn output(
         examples: books.examples(),
         description,
         interrupted: of.interrupted.load(Relaxed),
-        shard: part(of, totals, telemetry.settled, collected_ns.saturating_sub(load_end_ns), at),
+        shard: part(of, totals, telemetry.settled, collected_ns.saturating_sub(load_end_ns), clock),
         failures: collected.failures,
         retries: collected.retries,
         error: collected.error,
         ..cell.record(of.block)
     };
-    let (intervals, events) = (telemetry.intervals(), telemetry.events);
-    let output = CellOutput { record, windows, intervals, events, ..CellOutput::default() };
-    parted(output, collected.books)
+    parted(record, windows, telemetry, collected.books)
 }
 
 #[derive(Default)]

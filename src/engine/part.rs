@@ -2,12 +2,13 @@
 //! only, so none of it stands in its record as if it were the cell's: [`merge`](super::merge) puts
 //! the parts together. Of its gates those remain that look at this machine alone.
 
+use super::collect::Telemetry;
 use super::control::Context;
 use super::totals::Totals;
 use crate::model::Latency;
 use crate::record::Books;
 use crate::result::shard::{ShardClock, ShardPart};
-use crate::result::{Blame, CellOutcome, CellOutput, Counts};
+use crate::result::{Blame, CellOutcome, CellOutput, CellRecord, Counts, WindowRow};
 
 /// The gate that looks at the books.
 const BOOKS: &str = "books-balance";
@@ -41,18 +42,27 @@ fn open_and_idle(of: Context<'_>) -> Option<u64> {
     of.cell.load.rate.map(|_| 0)
 }
 
-/// Takes out of a shard's output what is the whole cell's to say.
-pub fn parted(mut output: CellOutput, books: Books) -> CellOutput {
-    let record = &mut output.record;
-    if record.shard.is_none() {
-        return output;
+/// What a process leaves of a cell; without, where it is a shard, what is the whole cell's to say.
+pub fn parted(
+    mut record: CellRecord,
+    windows: Vec<WindowRow>,
+    mut telemetry: Telemetry,
+    books: Books,
+) -> CellOutput {
+    let books = record.shard.is_some().then_some(books);
+    if books.is_some() {
+        unsaid(&mut record);
     }
+    let intervals = telemetry.intervals();
+    let (events, broker_log) = (telemetry.events, String::new());
+    CellOutput { record, windows, events, intervals, broker_log, books }
+}
+
+fn unsaid(record: &mut CellRecord) {
     record.gates.retain(|gate| gate.blames == Blame::Harness && gate.name != BOOKS);
     (record.outcome, record.outcome_because) = (CellOutcome::Ok, Vec::new());
     (record.counts, record.subscriptions_counts) = (Counts::default(), Vec::new());
     record.examples.clear();
     record.observations.clear();
     record.censored.remove(&Latency::EndToEnd);
-    output.books = Some(books);
-    output
 }

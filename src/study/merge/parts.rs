@@ -121,7 +121,10 @@ fn sealed(shard: Shard, path: &Path, manifest: &Manifest) -> Result<Sealed, Resu
     let content = sealed.read("manifest.json", files::LARGEST)?;
     let manifest: Manifest = files::parse_json(&content, &path.join("manifest.json"))?;
     let trouble = (manifest.status != Status::Complete).then(|| {
-        let why = manifest.warnings.last().map_or_else(String::new, |why| format!(": {why}"));
+        // Whom it names is why; the others are of brokers and machines.
+        let names = |warning: &&String| warning.contains("shard ");
+        let why = manifest.warnings.iter().find(names).or(manifest.warnings.last());
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
         format!("{on} ended {}{why}", words::name(&manifest.status))
     });
     Ok(Ok((Part { shard, sealed, manifest }, trouble)))
