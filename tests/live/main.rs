@@ -18,6 +18,7 @@ mod run;
 mod secure;
 mod secured;
 mod share;
+mod shards;
 mod size;
 #[path = "../support/mod.rs"]
 mod support;
