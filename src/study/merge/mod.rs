@@ -114,6 +114,8 @@ fn merged(
     let mut warnings = parts.lacking.clone();
     warnings.extend(common_warnings(&parts.all));
     let ends = parts.all.iter().filter_map(|part| part.manifest.finished_at.clone());
+    let mut provided = first.manifest.provided.clone();
+    provided.insert("shards".into(), hosts(parts));
     Manifest {
         run: folder.name().to_owned(),
         status: Status::Interrupted,
@@ -121,9 +123,25 @@ fn merged(
         finished_at: ends.max(),
         command_line,
         sharded: Some(sharded),
+        provided,
         warnings,
         ..first.manifest.clone()
     }
+}
+
+/// `8 of run night-1, on host-a, host-b and 6 more`.
+fn hosts(parts: &Parts) -> String {
+    let mut hosts: Vec<&str> = Vec::new();
+    for part in &parts.all {
+        let host = part.manifest.host.name.as_str();
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    let more = hosts.len().saturating_sub(NAMED);
+    hosts.truncate(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{} of run {}, on {}{more}", parts.all.len(), parts.run_id, hosts.join(", "))
 }
 
 /// Each warning once, with who says it unless all do.

@@ -3,7 +3,7 @@
 use super::Study;
 use crate::environment::EnvironmentError;
 use crate::scenario::{Cell, FaultPlan, Model, Scenario};
-use crate::schedule::{Share, Shard};
+use crate::schedule::{Shard, Share};
 
 /// Nothing is broken that we did not start.
 pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
