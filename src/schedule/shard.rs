@@ -49,7 +49,7 @@ impl FromStr for Shard {
         let (index, count): (u16, u16) =
             numbers.ok_or("write it like `0/8`: the first of eight shards")?;
         match count {
-            0 => Err("there is at least one shard".into()),
+            0 | 1 => Err("there are two shards at least: one process needs no `--shard`".into()),
             count if count > Self::MOST => Err(format!("at most {} shards", Self::MOST)),
             count if index >= count => {
                 Err(format!("shards are counted from 0: the last of {count} is {}", count - 1))
@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(Shard { index: 3, count: 8 }.to_string(), "3/8");
         for (text, why) in [
             ("8/8", "the last of 8 is 7"),
-            ("0/0", "at least one"),
+            ("0/0", "two shards at least"),
+            ("0/1", "two shards at least"),
             ("1", "like `0/8`"),
             ("-1/8", "like `0/8`"),
             ("0/5000", "at most 4096"),

@@ -79,7 +79,7 @@ pub struct ShardsArgs {
     #[arg(long, value_enum)]
     pub engine: Engine,
     /// How many shards
-    #[arg(long = "n", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long = "n", value_name = "N", value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub shards: u16,
     /// A profile of the scenario
     #[arg(long, value_name = "NAME")]
