@@ -109,7 +109,7 @@ impl Parts {
     }
 }
 
-/// A shard as it was when it ended, and how it ended, if not well; or why it cannot be read as such.
+/// A shard as it ended, and what went wrong if something did; or why it cannot be read as such.
 type Sealed = Result<(Part, Option<String>), String>;
 
 fn sealed(shard: Shard, path: &Path, manifest: &Manifest) -> Result<Sealed, ResultError> {

@@ -100,8 +100,14 @@ impl RunningStudy<'_, '_> {
         let mut barrier = self.gathered(cell, of, &target)?;
         // From here on all have one time.
         let target = Target { clock: barrier.clock(), ..target };
-        let opened = driver::open(cell, target);
-        let driver = opened.inspect_err(|why| barrier.abort(&why.to_string()))?;
+        let driver = match driver::open(cell, target) {
+            Ok(driver) => driver,
+            Err(error) => {
+                barrier.abort(&error.to_string());
+                self.clear_up(barrier, None, false);
+                return Err(error.into());
+            }
+        };
         let (run, clock) = (self.run_number(self.windows), barrier.clock());
         let shared: Shared<'_> = Mutex::new(broker);
         let run = CellRun {
@@ -118,7 +124,7 @@ impl RunningStudy<'_, '_> {
             barrier.abort(&error.to_string());
         }
         let well = ran.as_ref().is_ok_and(|output| output.record.error.is_none());
-        self.clear_up(barrier, driver.as_ref(), well);
+        self.clear_up(barrier, Some(driver.as_ref()), well);
         ran
     }
 
@@ -150,7 +156,7 @@ impl RunningStudy<'_, '_> {
     }
 
     /// Takes away what was made, where that is this shard's to do.
-    fn clear_up(&mut self, barrier: Barrier, driver: &dyn Driver, well: bool) {
+    fn clear_up(&mut self, barrier: Barrier, driver: Option<&dyn Driver>, well: bool) {
         if !barrier.clears_up() {
             return;
         }
@@ -158,7 +164,7 @@ impl RunningStudy<'_, '_> {
             std::thread::sleep(FAREWELL);
         }
         let gone = |error: DriverError| format!("what the cell made could not be deleted: {error}");
-        let left = driver.clean_up().err().map(gone);
+        let left = driver.and_then(|driver| driver.clean_up().err()).map(gone);
         let boards = barrier.dismiss().err().map(|error| format!("a board stays: {error}"));
         left.into_iter().chain(boards).for_each(|text| self.warn(text));
     }
