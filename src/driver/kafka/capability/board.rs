@@ -1,7 +1,8 @@
 //! The board of a run's shards: a topic of one partition, which everybody reads from its beginning
 //! and without a group.
 //!
-//! The load's own clients, in the load's own settings, but that nothing waits for company.
+//! The load's own clients, in the load's own settings, but that nothing waits for company and every
+//! line is acknowledged.
 
 use crate::driver::capability::Board;
 use crate::driver::kafka::admin::Admin;
@@ -33,7 +34,9 @@ impl KafkaBoard {
         let log = Topic { partitions: 1, replicas, config: BTreeMap::new() };
         driver.admin()?.make_topic_once(&topic, &log)?;
         let mut clients = driver.clients.clone();
-        clients.settings.producer.remove("queue.buffering.max.ms").set("linger.ms", "0");
+        let settings = &mut clients.settings.producer;
+        settings.remove("queue.buffering.max.ms").set("linger.ms", "0");
+        settings.remove("request.required.acks").set("acks", "all");
         let publisher = KafkaPublisher::connect(&clients, &topic, 1)?;
         let handle = clients.reader(&format!("{topic}-reader"))?;
         assign(&handle, &topic, &[(0, 0)]).map_err(|error| refused("read a board", error))?;
