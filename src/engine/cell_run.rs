@@ -125,7 +125,7 @@ pub const LOOK: Duration = Duration::from_millis(50);
 /// Every n-th look samples CPU and memory and asks whether the broker lives.
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
-const LISTEN_ON: Duration = Duration::from_millis(100);
+pub const LISTEN_ON: Duration = Duration::from_millis(100);
 /// Where some messages were never answered: for how long nothing must have arrived.
 const QUIET_NS: u64 = SECOND_NS / 2;
 

@@ -2,7 +2,7 @@
 //! what the first decides for all: when the window opens, and when nothing more is waited for.
 
 use super::barrier::{Beat, INTERRUPTED};
-use super::cell_run::{CellRun, CellRunError, LOOK};
+use super::cell_run::{CellRun, CellRunError, LISTEN_ON, LOOK};
 use super::collect::Telemetry;
 use super::control::{Control, next_second};
 use crate::driver::Driver;
@@ -26,7 +26,7 @@ struct Sum {
 
 impl Sum {
     fn of(beats: &[&Beat], subscriptions: usize) -> Self {
-        let consumed = |subscription: usize| {
+        let consumed = |subscription: usize| -> u64 {
             beats.iter().filter_map(|beat| beat.consumed.get(subscription)).sum()
         };
         Self {
@@ -143,8 +143,8 @@ impl CellRun<'_, '_> {
             if barrier.stopped() {
                 break;
             }
-            if let Some(beats) = barrier.beats() {
-                let sum = Sum::of(&beats, control.consumed.len());
+            let sum = barrier.beats().map(|beats| Sum::of(&beats, control.consumed.len()));
+            if let Some(sum) = sum {
                 let all = sum.consumed.iter().sum::<u64>();
                 if all != last.0 {
                     last = (all, now);
@@ -159,6 +159,7 @@ impl CellRun<'_, '_> {
             }
             thread::sleep(LOOK / 5);
         }
+        thread::sleep(LISTEN_ON);
         self.sample(telemetry);
         let Some(barrier) = &mut self.barrier else { return Ok(ShardClock::default()) };
         barrier.leave(self.interrupted).map_err(|error| error.to_string())
