@@ -59,6 +59,7 @@ impl Barrier {
             bound_ns: 0,
             window: None,
             stopped: false,
+            glanced: Instant::now(),
             beaten: Instant::now(),
             over: false,
         };
