@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// Lines that one read brings at most.
 const BATCH: u64 = 1000;
-/// What is older has been read long ago: seconds of the largest run.
-const KEPT: u64 = 20_000;
+/// More than the largest run says before it begins, so that the last to come hears all of it.
+const KEPT: u64 = 100_000;
 
 pub struct RedisBoard {
     connection: Connection,
