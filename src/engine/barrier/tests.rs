@@ -176,20 +176,40 @@ fn who_is_stopped_stops_all_and_is_named() {
     assert!(outputs[1].record.interrupted);
 }
 
-#[test]
-fn who_falls_silent_under_load_is_named_and_the_others_end() {
-    let (fake, cell) = (&fake(Clock::start()), &cell(2, 2));
-    let long = Load { duration: Span::from_secs(60), ..cell.load.clone() };
-    let cell = &Cell { load: long, ..cell.clone() };
-    let error = thread::scope(|scope| {
-        scope.spawn(|| {
+/// What the first says of a second one that takes part in the barrier, without any load, until that
+/// holds of it.
+fn silent_once(seconds: u64, silent: impl Fn(&Barrier) -> bool + Send) -> String {
+    let (fake, cell) = (&fake(Clock::start()), cell(2, 2));
+    let load = Load { duration: Span::from_secs(seconds), ..cell.load.clone() };
+    let cell = &Cell { load, ..cell };
+    thread::scope(|scope| {
+        scope.spawn(move || {
             let shard = Shard { index: 1, count: 2 };
             let patience = Duration::from_secs(60);
             let mut barrier = gathered(fake, shard, terms(2), patience, &CALM).unwrap();
             barrier.prepare(fake, &CALM).unwrap();
             barrier.start(&CALM).unwrap();
+            while !silent(&barrier) {
+                barrier.touch(Beat { rested: true, ..Beat::default() }).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
         });
         run(fake, cell, Shard { index: 0, count: 2 }, &CALM).record.error.unwrap()
-    });
+    })
+}
+
+#[test]
+fn who_falls_silent_under_load_is_named_and_the_others_end() {
+    let error = silent_once(60, |_| true);
+    assert!(error.starts_with("shard 1/2 (on host-1) was silent"), "{error}");
+}
+
+#[test]
+fn who_falls_silent_in_the_drain_is_named() {
+    let over = |barrier: &Barrier| {
+        let over_ns = |(start_ns, _): (u64, bool)| start_ns + 3 * SECOND_NS;
+        barrier.window().is_some_and(|window| over_ns(window) <= barrier.clock().now_ns())
+    };
+    let error = silent_once(2, over);
     assert!(error.starts_with("shard 1/2 (on host-1) was silent"), "{error}");
 }
