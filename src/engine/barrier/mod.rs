@@ -243,7 +243,9 @@ impl Barrier {
             self.await_the_others(interrupted)?;
         } else {
             self.drifted(interrupted)?;
-            self.other(Up::Left)?;
+        }
+        if let Side::Other(other) = &mut self.side {
+            other.leave()?;
         }
         self.over = true;
         let Host { name, synchronised_by, .. } = self.host.clone();

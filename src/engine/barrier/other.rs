@@ -28,8 +28,8 @@ pub struct Other {
     pub stopped: bool,
     /// It was waited for in vain.
     pub deserted: bool,
-    /// The first said why all end.
-    told_to_end: bool,
+    /// All is said: the first may be silent from now on.
+    ended: bool,
     heard: Instant,
     loaded: bool,
 }
@@ -48,7 +48,7 @@ impl Other {
             window: None,
             stopped: false,
             deserted: false,
-            told_to_end: false,
+            ended: false,
             heard: Instant::now(),
             loaded: false,
         }
@@ -58,6 +58,11 @@ impl Other {
         Ok(self.up.post(&lines::write(&(self.shard.index, line)))?)
     }
 
+    pub fn leave(&mut self) -> Result<(), BarrierError> {
+        self.ended = true;
+        self.say(Up::Left)
+    }
+
     /// Silence counts from now on.
     pub fn load_begins(&mut self) {
         (self.loaded, self.heard) = (true, Instant::now());
@@ -65,7 +70,7 @@ impl Other {
 
     /// Whether what the first made is ours to take away, because it does not any more.
     pub fn first_is_gone(&self) -> bool {
-        self.loaded && !self.told_to_end && self.heard.elapsed() > SILENCE
+        self.loaded && !self.ended && self.heard.elapsed() > SILENCE
     }
 
     pub fn look(&mut self, limit: Duration) -> Result<(), BarrierError> {
@@ -104,7 +109,7 @@ impl Other {
             Down::Window { start_ns, rested } => self.window = Some((start_ns, rested)),
             Down::Stop => self.stopped = true,
             Down::Abort { why } => {
-                self.told_to_end = true;
+                self.ended = true;
                 return Err(BarrierError::Ended(why));
             }
         }

@@ -213,3 +213,17 @@ fn who_falls_silent_in_the_drain_is_named() {
     let error = silent_once(2, over);
     assert!(error.starts_with("shard 1/2 (on host-1) was silent"), "{error}");
 }
+
+#[test]
+fn who_has_left_takes_nothing_from_a_first_that_is_still_busy() {
+    let fake = fake(Clock::start());
+    let [mut stays, mut leaves] = [1, 2].map(|index| {
+        let boards = BOARDS.map(|name| fake.board(name).unwrap());
+        Other::new(boards, Shard { index, count: 3 })
+    });
+    stays.load_begins();
+    leaves.load_begins();
+    leaves.leave().unwrap();
+    thread::sleep(SILENCE + Duration::from_millis(100));
+    assert!(stays.first_is_gone() && !leaves.first_is_gone());
+}
