@@ -45,6 +45,8 @@ const LEAD_NS: u64 = 2 * SECOND_NS;
 const TOGETHER: Duration = Duration::from_secs(180);
 /// How long all may take to say that they have what they need.
 const LEAVE: Duration = Duration::from_secs(60);
+/// How long a last word needs: some clients send by a thread of their own, which ends with them.
+const SENT: Duration = Duration::from_millis(100);
 /// How long a look at a board waits, where there is nothing else to do.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -275,6 +277,7 @@ impl Barrier {
             }
             Side::Other(other) => other.say(Up::Abort { why: why.to_owned() }),
         };
+        std::thread::sleep(SENT);
     }
 
     /// Whether this shard takes away what was made: the first, or any other once it is gone.
