@@ -34,8 +34,8 @@ pub struct FaceRow {
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Sentence {
     /// Each primitive's value against Kafka's: `{times}` is from the least factor to the largest,
-    /// `{who}` the primitives. `mixed` where they are not all shown to lie on one side; without
-    /// it, nothing is said then.
+    /// `{who}` the primitives. Each text is of those to whom it applies: `mixed` of those that are
+    /// shown to lie on neither side, of whom nothing is said without it.
     Ratio {
         name: String,
         claim: String,

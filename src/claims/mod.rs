@@ -14,6 +14,7 @@ mod tries;
 
 pub use data::{Drawing, Headline, Profile, Worded};
 pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, RatioText, Sentence, Struck, TopicText};
+pub use rules::paired_ratio;
 
 use crate::model::System;
 use crate::result::{

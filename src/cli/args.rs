@@ -344,8 +344,7 @@ pub struct TableArgs {
     #[arg(long)]
     pub check: bool,
     /// Compute verdicts and texts again from the packed raw data (runs.tar.zst), or else from the
-    /// cells in comparison.json, and write all files;
-    /// measures nothing
+    /// cells in comparison.json, and write all files; measures nothing
     #[arg(long, conflicts_with = "check")]
     pub rewrite: bool,
     #[command(flatten)]

@@ -136,7 +136,7 @@ pub fn table(args: &TableArgs) -> Outcome {
         };
     }
     let mut wrong = claims::recheck(&comparison).err().unwrap_or_default();
-    if proven.is_some_and(|proven| proven != comparison) {
+    if proven.as_ref().is_some_and(|proven| *proven != comparison) {
         let raw = dir.join(archive::FILE);
         wrong.push(format!("comparison.json is not what {} comes to", raw.display()));
     }
@@ -174,6 +174,9 @@ pub fn table(args: &TableArgs) -> Outcome {
     }
     if args.rewrite {
         rendering::write_comparison(&dir, &comparison)?;
+        if proven.is_some() {
+            raw::pack(&args.results.results, &dir, &comparison)?;
+        }
     }
     match injected {
         Some((file, (old, new))) if old != new => files::write_atomic(file, new.as_bytes())?,

@@ -5,6 +5,7 @@
 //! s between attempts to connect, 60 s for an answer) would make up most of what is measured as a
 //! recovery. Nothing here waits.
 
+use crate::scenario::Load;
 use crate::units::Span;
 
 /// Pauses between attempts to connect: none before the first, then doubling.
@@ -35,10 +36,13 @@ impl Backoff {
 /// again, which an idempotent producer does not store twice.
 const LONGEST_SILENCE_NS: u64 = 10_000_000_000;
 
-/// For how long a server that owes an answer may keep silent before its connection counts as lost:
-/// half of `load.deadline` at most, so that there is time for a second try.
-pub fn request_timeout(deadline: Span) -> Span {
-    Span(LONGEST_SILENCE_NS.min(deadline.nanos() / 2))
+/// For how long a server that owes an answer may keep silent before its connection counts as lost,
+/// where clients outlive that: what the scenario says, or else half of `load.deadline` at most, so
+/// that there is time for a second try.
+pub fn request_timeout(load: &Load) -> Option<Span> {
+    let deadline = load.deadline?;
+    let silence = Span(LONGEST_SILENCE_NS.min(deadline.nanos() / 2));
+    Some(load.request_timeout.unwrap_or(silence))
 }
 
 #[cfg(test)]
@@ -56,7 +60,13 @@ mod tests {
 
     #[test]
     fn silence_leaves_time_for_a_second_try() {
-        assert_eq!(request_timeout(Span::from_secs(60)), Span::from_secs(10));
-        assert_eq!(request_timeout(Span::from_secs(2)), Span::from_secs(1));
+        let of = |deadline: Option<u64>, said: Option<u64>| {
+            let [deadline, request_timeout] = [deadline, said].map(|s| s.map(Span::from_secs));
+            super::request_timeout(&Load { deadline, request_timeout, ..Load::closed(1) })
+        };
+        assert_eq!(of(None, None), None, "each library as it comes");
+        assert_eq!(of(Some(60), None), Some(Span::from_secs(10)));
+        assert_eq!(of(Some(2), None), Some(Span::from_secs(1)));
+        assert_eq!(of(Some(60), Some(3)), Some(Span::from_secs(3)));
     }
 }

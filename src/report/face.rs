@@ -6,7 +6,7 @@ use super::{marks, provenance, quantity, table};
 use crate::claims::{self, FaceRow, Pick, RatioText, Sentence, Struck};
 use crate::model::metric::FAULT_GONE;
 use crate::model::{Point, System, Unit};
-use crate::result::words::{TimeUnit, in_words, significant, told};
+use crate::result::words::{TimeUnit, in_words, told};
 use crate::result::{Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo, Verdict};
 use crate::stats::compare::{GeometricMean, Side, decide_one, margin};
 use itertools::Itertools;
@@ -314,7 +314,8 @@ impl Ratios {
             };
             kafka.is_some_and(twin)
         });
-        let equals = again.filter_map(|again| paired(again, kafka?)).collect::<Vec<_>>();
+        let equals =
+            again.filter_map(|again| claims::paired_ratio(again, kafka?)).collect::<Vec<_>>();
         let margin = margin(&equals);
         // What the verdict leaves open at this point no sentence decides.
         let at = kafka.map(|kafka| Point::read(&kafka.cell).at());
@@ -326,7 +327,7 @@ impl Ratios {
             claim.findings.iter().any(left)
         };
         let against = |system: &'static str| {
-            let ratio = paired(picked(&cells, pick, system)?, kafka?)?;
+            let ratio = claims::paired_ratio(picked(&cells, pick, system)?, kafka?)?;
             Some((short(system), ratio.with_margin(margin)))
         };
         let decided = System::PRIMITIVES.into_iter().filter(|system| !open(system));
@@ -334,14 +335,20 @@ impl Ratios {
         Self { who, ratios }
     }
 
-    /// On which side of Kafka all of them are shown to lie.
-    fn side(&self) -> Option<Side> {
-        let decided = |ratio: &GeometricMean| decide_one(Some(*ratio), Side::Above, 1.0).ok();
-        match self.ratios.iter().map(decided).dedup().collect::<Option<Vec<_>>>()?[..] {
-            [true] => Some(Side::Above),
-            [false] => Some(Side::Below),
-            _ => None,
-        }
+    /// Those that are shown to lie on one side of Kafka, and those of which neither is shown.
+    fn by_side(&self) -> Vec<(Option<Side>, Self)> {
+        let side = |ratio: &GeometricMean| match decide_one(Some(*ratio), Side::Above, 1.0) {
+            Ok(true) => Some(Side::Above),
+            Ok(false) => Some(Side::Below),
+            Err(_) => None,
+        };
+        let group = |wanted: Option<Side>| {
+            let each = self.who.iter().copied().zip(self.ratios.iter().copied());
+            let (who, ratios) = each.filter(|(_, ratio)| side(ratio) == wanted).unzip();
+            (wanted, Self { who, ratios })
+        };
+        let groups = [Some(Side::Below), Some(Side::Above), None].map(group);
+        groups.into_iter().filter(|(_, group)| !group.who.is_empty()).collect()
     }
 
     /// `2.7–4.1`, downwards as factors above one.
@@ -370,29 +377,25 @@ impl Ratios {
         higher: &RatioText,
         mixed: Option<&str>,
     ) -> Option<String> {
-        match self.side() {
-            Some(Side::Below) => self.fill(&lower.text, Some(Side::Below)),
-            Some(Side::Above) => self.fill(&higher.text, Some(Side::Above)),
-            None => self.fill(mixed?, None),
-        }
+        let mut said = self.by_side().into_iter().filter_map(|(side, group)| {
+            let text = match side {
+                Some(Side::Below) => &lower.text,
+                Some(Side::Above) => &higher.text,
+                None => mixed?,
+            };
+            group.fill(text, side)
+        });
+        let said = said.join(" ");
+        (!said.is_empty()).then_some(said)
     }
 
+    /// Nothing where they lie on both sides.
     fn title(&self, lower: &RatioText, higher: &RatioText) -> Option<String> {
-        let side = self.side()?;
-        let of = if side == Side::Below { lower } else { higher };
-        self.fill(of.title.as_ref()?, Some(side))
+        let shown = self.by_side().into_iter().filter(|(side, _)| side.is_some());
+        let (side, group) = shown.exactly_one().ok()?;
+        let of = if side == Some(Side::Below) { lower } else { higher };
+        group.fill(of.title.as_ref()?, side)
     }
-}
-
-/// Over the blocks that both have.
-fn paired(one: &ComparedCell, other: &ComparedCell) -> Option<GeometricMean> {
-    let value = |cell: &ComparedCell, block: u32| {
-        let own = cell.per_block.iter().find(|of| of.block == block && of.valid)?;
-        own.value.filter(|value| *value > 0.0)
-    };
-    let ratio = |block: u32| Some(value(one, block)? / value(other, block)?);
-    let blocks = one.per_block.iter().map(|of| of.block);
-    GeometricMean::of(&blocks.filter_map(ratio).collect::<Vec<_>>())
 }
 
 /// More would be read as exact.
@@ -400,7 +403,7 @@ fn two_digits(factor: f64) -> String {
     match factor {
         large if large >= 10.0 => format!("{large:.0}"),
         small if small >= 1.0 => format!("{small:.1}"),
-        less => significant((less * 100.0).round() / 100.0),
+        less => format!("{less:.2}"),
     }
 }
 
@@ -410,5 +413,46 @@ fn joined(words: &[&str]) -> String {
         [] => String::new(),
         [one] => (*one).to_owned(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of Pub/Sub, Streams and Lists, over three blocks.
+    fn ratios(values: [f64; 3]) -> Ratios {
+        let near = |value: f64| GeometricMean::of(&[value * 0.99, value, value * 1.01]).unwrap();
+        Ratios { who: vec!["Pub/Sub", "Streams", "Lists"], ratios: values.map(near).to_vec() }
+    }
+
+    fn said(values: [f64; 3]) -> (Option<String>, Option<String>) {
+        let text = |word: &str| RatioText {
+            text: format!("{word} {{who}} {{times}}."),
+            title: Some(format!("{word} {{who}}")),
+        };
+        let (lower, higher) = (text("below"), text("above"));
+        let found = ratios(values);
+        let sentence = found.sentence(&lower, &higher, Some("neither {who} {times}."));
+        (sentence, found.title(&lower, &higher))
+    }
+
+    #[test]
+    fn each_text_is_of_those_to_whom_it_applies() {
+        let both = |sentence: &str, title: &str| (Some(sentence.into()), Some(title.into()));
+        assert_eq!(said([0.5, 0.5, 0.25]), both("below Redis 2.0–4.0.", "below Redis"));
+        assert_eq!(
+            said([0.5, 1.0, 0.5]),
+            both(
+                "below Redis Pub/Sub and Lists 2.0. neither Redis Streams 1.00.",
+                "below Redis Pub/Sub and Lists"
+            )
+        );
+        let split = said([0.5, 2.0, 2.0]);
+        assert_eq!(split.0.unwrap(), "below Redis Pub/Sub 2.0. above Redis Streams and Lists 2.0.");
+        assert_eq!(split.1, None, "no title says half of it");
+        let none = ratios([1.0; 3]);
+        let silent = RatioText { text: "no".into(), title: None };
+        assert_eq!(none.sentence(&silent, &silent, None), None);
     }
 }

@@ -307,7 +307,11 @@ fn crowded(figure: &Figure) -> Vec<String> {
 #[test]
 fn a_sentence_is_silent_on_what_is_open() {
     let mut comparison = testing::comparison();
-    assert!(markdown_findings(&comparison).contains("lower through Redis than"));
+    let said = |comparison: &Comparison| {
+        let findings = markdown_findings(comparison);
+        findings.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(said(&comparison).contains("lower through Redis than"));
     let latency = comparison.claims.iter_mut().find(|claim| claim.id == "latency").unwrap();
     latency.findings.push(Finding {
         primitive: "redis-streams".into(),
@@ -315,7 +319,7 @@ fn a_sentence_is_silent_on_what_is_open() {
         decision: Decision::Open,
         missing: String::new(),
     });
-    let said = markdown_findings(&comparison);
+    let said = said(&comparison);
     assert!(said.contains("lower through Redis Pub/Sub and Lists than"), "{said}");
 }
 
@@ -341,6 +345,8 @@ fn findings_follow_from_the_cells() {
     insta::assert_snapshot!(markdown_findings(&comparison));
     insta::assert_snapshot!(markdown_lines(&comparison));
     let said = markdown_findings(&comparison);
+    let long = said.lines().find(|line| line.chars().count() > 100);
+    assert_eq!(long, None, "a README has 100 columns");
     for cell in comparison.claims.iter_mut().flat_map(|claim| &mut claim.cells) {
         let kafka = cell.system == "kafka" && cell.metric.starts_with("end_to_end");
         for block in cell.per_block.iter_mut().filter(|_| kafka) {

@@ -13,6 +13,9 @@ use comfy_table::{ContentArrangement, Table as Grid, presets};
 use itertools::Itertools;
 use std::path::Path;
 
+/// Of a README's text; a table cannot be broken.
+const COLUMNS: usize = 100;
+
 pub fn markdown(comparison: &Comparison) -> String {
     let mut out = String::from(
         "<!-- Written by brokerbench from comparison.json; do not edit. -->\n# Kafka and Redis, \
@@ -57,10 +60,36 @@ pub fn markdown(comparison: &Comparison) -> String {
 /// What came out in sentences, and what it holds for: for a README.
 pub fn markdown_findings(comparison: &Comparison) -> String {
     let topic = |topic: &face::FaceTopic| {
-        format!("- **{}.** {}\n", escape::markdown(&topic.name), escape::markdown(&topic.text))
+        let [name, text] = [&topic.name, &topic.text].map(|text| escape::markdown(text));
+        wrapped(&format!("- **{name}.** {text}"), "  ") + "\n"
     };
     let topics: String = face::topics(comparison).iter().map(topic).collect();
-    format!("{topics}\n{}.\n", escape::markdown(&face::about(comparison)))
+    let about = wrapped(&format!("{}.", escape::markdown(&face::about(comparison))), "");
+    format!("{topics}\n{about}\n")
+}
+
+/// In lines of at most [`COLUMNS`] characters, those after the first indented.
+fn wrapped(text: &str, indent: &str) -> String {
+    // What would begin a list or a heading at the start of a line.
+    let begins_block = |word: &str| {
+        let number = word.trim_end_matches(['.', ')']);
+        let numbered = number.len() < word.len() && number.chars().all(|c| c.is_ascii_digit());
+        numbered || matches!(word, "-" | "+" | "*") || word.starts_with('#')
+    };
+    let (mut out, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > COLUMNS && !begins_block(word) {
+            out += &format!("\n{indent}");
+            column = indent.len();
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out += word;
+        column += width;
+    }
+    out
 }
 
 /// A line for each claim with its verdict, and what the marks mean: for a README.
@@ -75,7 +104,8 @@ pub fn markdown_lines(comparison: &Comparison) -> String {
         let cells = line.values.iter().map(String::as_str).chain([chip]).map(escape::markdown);
         out += &format!("| {} |\n", [question].into_iter().chain(cells).join(" | "));
     }
-    out + &format!("\n{}.\n", escape::markdown(&face::legend(&lines).join(" · ")))
+    let legend = format!("{}.", escape::markdown(&face::legend(&lines).join(" · ")));
+    out + &format!("\n{}\n", wrapped(&legend, ""))
 }
 
 /// The table of claims alone.

@@ -1,8 +1,8 @@
 //! The raw data behind a table in one file: the folders of its runs, packed. What is rendered from
-//! them is left out, and where they lay on the machine that measured.
+//! them is left out, and where they lay on the machine that measured; of histograms, the seconds.
 
 use super::error::ResultError;
-use super::files;
+use super::{files, hlog};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,11 @@ fn add<W: io::Write>(
             add(tar, &path, &name)?;
         } else if kind.is_file() {
             let content = files::read(&path)?;
-            let content = if own == "manifest.json" { placeless(content, &path)? } else { content };
+            let content = match own.to_str() {
+                Some("manifest.json") => placeless(content, &path)?,
+                Some("latency.hlog") => hlog::condensed(&content, &path)?,
+                _ => content,
+            };
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
             header.set_mode(0o644);

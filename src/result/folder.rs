@@ -107,6 +107,11 @@ impl RunFolder {
         &self.path
     }
 
+    /// Deletes it, with all that is in it.
+    pub fn discard(self) -> std::io::Result<()> {
+        fs::remove_dir_all(&self.path)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

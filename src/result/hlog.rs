@@ -71,16 +71,11 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
     for (at, line) in lines.into_iter().enumerate() {
         let corrupt =
             |cause: String| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
-        let Some(Line { tag, encoded, .. }) =
-            interval(line).map_err(|cause| corrupt(cause.into()))?
-        else {
+        let Some(line) = Line::read(line).map_err(|cause| corrupt(cause.into()))? else {
             continue;
         };
-        let Some(metric) = Latency::ALL.into_iter().find(|metric| tag == metric.name().as_bytes())
-        else {
-            continue;
-        };
-        let histogram = decode(encoded).map_err(corrupt)?;
+        let Some(metric) = line.metric() else { continue };
+        let histogram = decode(line.encoded).map_err(corrupt)?;
         let total = match merged.entry(metric) {
             Entry::Vacant(entry) => entry.insert(histogram),
             Entry::Occupied(entry) => {
@@ -97,48 +92,75 @@ pub fn merged(log: &[u8], path: &Path) -> Result<BTreeMap<Latency, Histogram<u64
     if whole { Ok(merged) } else { Err(ResultError::corrupt(path, "its last line is cut off")) }
 }
 
-/// One interval histogram.
+/// The log of the same histograms with one line for each metric: without the seconds of the window,
+/// and without the warm-up. [`merged`] comes to the same.
+pub fn condensed(log: &[u8], path: &Path) -> Result<Vec<u8>, ResultError> {
+    let merged = merged(log, path)?;
+    let lines = || log.split(|byte| *byte == b'\n');
+    let base = lines().find_map(|line| str::from_utf8(line).ok()?.strip_prefix("#[BaseTime: "));
+    let seconds = base.and_then(|base| base.split(' ').next()?.parse::<f64>().ok());
+    let epoch = seconds.and_then(|s| jiff::Timestamp::from_millisecond((s * 1e3) as i64).ok());
+    let epoch = epoch.ok_or_else(|| ResultError::corrupt(path, "it has no base time"))?;
+    let whole = |(metric, histogram)| {
+        let of_it = lines().filter_map(|line| Line::read(line).ok().flatten());
+        let of_it = of_it.filter(|line| line.metric() == Some(metric));
+        let (start_s, end_s) = of_it.fold((f64::MAX, 0.0), |(start, end): (f64, f64), line| {
+            (start.min(line.start_s), end.max(line.start_s + line.length_s))
+        });
+        let [start_ns, end_ns] = [start_s, end_s].map(|s| (s * 1e9).round() as u64);
+        let length_ns = end_ns.saturating_sub(start_ns);
+        Interval { metric, warm_up: false, start_ns, length_ns, histogram }
+    };
+    encode(&merged.into_iter().map(whole).collect::<Vec<_>>(), epoch, path)
+}
+
+/// One histogram of the log.
 pub(super) struct Line<'a> {
-    pub tag: &'a [u8],
+    tag: &'a [u8],
     /// After the run's epoch, and how long.
     pub start_s: f64,
     pub length_s: f64,
     pub encoded: &'a [u8],
 }
 
-/// `None` for a comment and for the head of the table.
-pub(super) fn interval(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
-    if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
-        return Ok(None);
+impl<'a> Line<'a> {
+    /// `None` for a comment and for the head of the table.
+    pub fn read(line: &'a [u8]) -> Result<Option<Self>, &'static str> {
+        if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
+            return Ok(None);
+        }
+        let mut fields = line.trim_ascii_end().split(|byte| *byte == b',');
+        let mut next = || fields.next().ok_or("not a line of an interval log");
+        let first = next()?;
+        let (tag, start) = match first.strip_prefix(b"Tag=") {
+            Some(tag) => (tag, next()?),
+            None => (&b""[..], first),
+        };
+        let number = |field: &[u8]| {
+            let number = str::from_utf8(field).ok().and_then(|text| text.parse::<f64>().ok());
+            number.filter(|number| number.is_finite()).ok_or("a time that is no number")
+        };
+        let (start_s, length_s) = (number(start)?, number(next()?)?);
+        number(next()?)?;
+        let encoded = next()?;
+        match fields.next() {
+            Some(_) => Err("too many fields"),
+            None => Ok(Some(Self { tag, start_s, length_s, encoded })),
+        }
     }
-    let mut fields = line.trim_ascii_end().split(|byte| *byte == b',');
-    let mut next = || fields.next().ok_or("not a line of an interval log");
-    let first = next()?;
-    let (tag, start) = match first.strip_prefix(b"Tag=") {
-        Some(tag) => (tag, next()?),
-        None => (&b""[..], first),
-    };
-    let number = |text: &[u8]| {
-        let number = str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
-        number.filter(|number| number.is_finite()).ok_or("a time that is no number")
-    };
-    let (start_s, length_s) = (number(start)?, number(next()?)?);
-    number(next()?)?;
-    let encoded = next()?;
-    match fields.next() {
-        Some(_) => Err("too many fields"),
-        None => Ok(Some(Line { tag, start_s, length_s, encoded })),
-    }
-}
 
-/// Metric, and whether of the warm-up; `None` of another tag.
-pub(super) fn metric_of(tag: &[u8]) -> Option<(Latency, bool)> {
-    let (name, warm_up) = match tag.strip_prefix(WARM_UP.as_bytes()) {
-        Some(name) => (name, true),
-        None => (tag, false),
-    };
-    let metric = Latency::ALL.into_iter().find(|metric| name == metric.name().as_bytes())?;
-    Some((metric, warm_up))
+    /// That it is of, within the window.
+    fn metric(&self) -> Option<Latency> {
+        self.metric_and_phase().and_then(|(metric, warm_up)| (!warm_up).then_some(metric))
+    }
+
+    /// With whether it is of the warm-up.
+    pub fn metric_and_phase(&self) -> Option<(Latency, bool)> {
+        let name = self.tag.strip_prefix(WARM_UP.as_bytes());
+        let (name, warm_up) = (name.unwrap_or(self.tag), name.is_some());
+        let metric = Latency::ALL.into_iter().find(|metric| name == metric.name().as_bytes())?;
+        Some((metric, warm_up))
+    }
 }
 
 /// Of a whole metric; far beyond what anyone can send,
@@ -312,6 +334,21 @@ mod tests {
         assert_eq!((publish.len(), publish.min()), (2_000, 1_000));
         assert_eq!(publish.value_at_quantile(0.5), 1_999);
         assert!(publish.max() < 3_010);
+    }
+
+    #[test]
+    fn condensed_it_comes_to_the_same() {
+        let path = Path::new("x.hlog");
+        let once = condensed(&log(), path).unwrap();
+        assert_eq!(merged(&once, path).unwrap(), merged(&log(), path).unwrap());
+        assert_eq!(condensed(&once, path).unwrap(), once);
+        let text = String::from_utf8(once).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("Tag=")).collect();
+        assert_eq!(lines.len(), 2, "one line for each metric of the window: {text}");
+        assert!(lines.iter().any(|line| line.starts_with("Tag=publish,1.000,2.000,")), "{text}");
+        assert!(text.contains("#[StartTime: 1795374000.000 (seconds"), "{text}");
+        assert!(condensed(b"Tag=publish,", path).is_err());
+        assert!(condensed(b"", path).unwrap_err().to_string().contains("no base time"));
     }
 
     #[test]

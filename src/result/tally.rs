@@ -27,8 +27,8 @@ impl Tally {
         }
         for (at, line) in rest.into_iter().enumerate() {
             let corrupt = |cause| ResultError::corrupt(path, format!("line {}: {cause}", at + 1));
-            let Some(line) = hlog::interval(line).map_err(corrupt)? else { continue };
-            if let Some((metric, warm_up)) = hlog::metric_of(line.tag) {
+            let Some(line) = Line::read(line).map_err(corrupt)? else { continue };
+            if let Some((metric, warm_up)) = line.metric_and_phase() {
                 lines[metric as usize].push((at + 1, warm_up, line));
             }
         }

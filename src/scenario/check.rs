@@ -25,6 +25,9 @@ const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 const LARGEST_IN_FLIGHT: Bytes = Bytes(4 << 30);
 const FASTEST: Rate = Rate::per_second(20_000_000);
 const LONGEST: Span = Span::from_secs(24 * 3600);
+/// What librdkafka takes for its `socket.timeout.ms`.
+const LEAST_SILENCE: Span = Span::from_millis(10);
+const LONGEST_SILENCE: Span = Span::from_secs(300);
 /// Each producer and each consumer is a thread.
 const MOST_THREADS: u64 = 256;
 const MOST_BLOCKS: u32 = 100;
@@ -109,6 +112,21 @@ fn rate(load: &Load, shards: u16) -> Check {
     }
 }
 
+/// Two tries fit into a deadline, or there is no second one.
+fn request_timeout(load: &Load) -> Check {
+    let (Some(silence), key) = (load.request_timeout, "load.request-timeout") else {
+        return Ok(());
+    };
+    let Some(deadline) = load.deadline else {
+        let what = "without `load.deadline` each client library waits as it comes";
+        return check(false, key, what, "add `deadline: 30s`, or remove the key");
+    };
+    let most = LONGEST_SILENCE.min(Span(deadline.nanos() / 2));
+    let what =
+        format_args!("not between {LEAST_SILENCE} and {most}, half of `load.deadline` or 5m");
+    check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
+}
+
 /// `shards` is how many processes run it together.
 pub(super) fn load(load: &Load, shards: u16) -> Check {
     rate(load, shards)?;
@@ -133,6 +151,7 @@ pub(super) fn load(load: &Load, shards: u16) -> Check {
         "write a duration such as `30s`, or remove the key",
     )?;
     check(load.deadline.is_none_or(|deadline| deadline <= LONGEST), key, longest, "shorten it")?;
+    request_timeout(load)?;
     let (enough, what) = (
         load.warm_up_limit >= load.warm_up,
         format_args!("it is below `load.warm-up` ({})", load.warm_up),

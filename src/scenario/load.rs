@@ -114,6 +114,9 @@ load_keys! {
     /// fail-overs, until it is acknowledged or refused. The same on every side; without it each
     /// client library does as it comes. 30s with faults.
     deadline: Option<Span> = None,
+    /// With `deadline`: for how long a server may keep silent that owes an answer, before its
+    /// connection counts as lost. 10s, or half of `deadline` where that is less.
+    request_timeout: Option<Span> = None,
     /// Whether the threads that pace and receive sleep between two messages, or look on and on.
     pacer: Pacer = Pacer::Sleep,
     /// Of a load that several shards run together (`run --shard`): whether each of them has

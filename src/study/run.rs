@@ -349,12 +349,15 @@ impl RunningStudy<'_, '_> {
 
     fn finish(mut self, result: Result<(), StudyError>) -> Result<FinishedStudy, StudyError> {
         let interrupted = self.interrupted();
-        if self.done == 0 {
-            if interrupted {
-                return Err(StudyError::Interrupted);
+        let result =
+            if interrupted && self.done == 0 { Err(StudyError::Interrupted) } else { result };
+        if let Err(error) = result {
+            if self.done == 0 {
+                // Nobody has a use for a run without a cell. That it cannot be deleted does not
+                // change how this one ended.
+                let _ = self.folder.discard();
+                return Err(error);
             }
-            result?;
-        } else if let Err(error) = result {
             // Something is measured: keep it, and say what stopped the rest.
             if let StudyError::Result(_) = error {
                 return Err(error);

@@ -94,7 +94,7 @@ fn paired_blocks<'a>(
 }
 
 /// `over` ÷ `under` over the blocks in which both have a value.
-fn ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
+pub fn paired_ratio(over: &ComparedCell, under: &ComparedCell) -> Option<GeometricMean> {
     let ratios =
         paired_blocks(over, under).filter_map(|(over, under)| Some(over.value? / under.value?));
     GeometricMean::of(&ratios.collect::<Vec<_>>())

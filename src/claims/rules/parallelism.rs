@@ -6,7 +6,7 @@
 //! anything else that more consumers do not change would be compared with itself.
 
 use super::fact::{Fact, of};
-use super::{Inputs, Judgement, ratio, times};
+use super::{Inputs, Judgement, paired_ratio, times};
 use crate::claims::finding::{Answer, all};
 use crate::model::metric::{GOODPUT, HELD_BY_CONSUMERS, SPEED_UP};
 use crate::model::{Point, System};
@@ -94,7 +94,10 @@ fn speed_ups(inputs: &Inputs<'_>) -> Vec<ComparedCell> {
         });
         let (ratio, text) = match unlimited(held) {
             Some(why) => (None, why),
-            None => (Some(ratio(more, one)?), "against one consumer with the same work".to_owned()),
+            None => (
+                Some(paired_ratio(more, one)?),
+                "against one consumer with the same work".to_owned(),
+            ),
         };
         Some(times(more, SPEED_UP.name, ratio, more.n + one.n, text))
     });

@@ -126,8 +126,8 @@ fn common(addresses: &[String], cell: &Cell, access: &Access) -> ClientConfig {
             .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
             .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)));
     }
-    if let Some(deadline) = cell.load.deadline {
-        common.set("socket.timeout.ms", ms(request_timeout(deadline)));
+    if let Some(silence) = request_timeout(&cell.load) {
+        common.set("socket.timeout.ms", ms(silence));
     }
     secure(&mut common, access);
     common

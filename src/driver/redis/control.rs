@@ -317,11 +317,11 @@ pub fn describe(
 
 /// What clients try again, and for how long.
 fn retry(cell: &Cell, primitive: &dyn Primitive) -> String {
-    let Some(deadline) = cell.load.deadline else {
+    let load = &cell.load;
+    let (Some(deadline), Some(silence)) = (load.deadline, request_timeout(load)) else {
         return "nothing: a lost connection ends the load".into();
     };
-    let (silence, first, longest) =
-        (request_timeout(deadline), Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
+    let (first, longest) = (Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS));
     let what = if primitive.at_most_once() {
         "a PUBLISH that was refused or never written, no other"
     } else {

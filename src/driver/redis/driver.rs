@@ -11,6 +11,7 @@ use super::load::copies::CopiesWait;
 use super::load::publisher::{RedisPublisher, silence};
 use super::load::reconnect::Reconnect;
 use super::load::resilient::{ResilientPublisher, ResilientSubscriber, RetryRules, patiently};
+use super::load::switches::Switches;
 use super::primary::Primary;
 use super::primitive::{self, Primitive};
 use super::redis_rs::RedisRsPublisher;
@@ -54,6 +55,10 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         cell: cell.clone(),
         primitive,
         target,
+        switches: match cell.load.deadline {
+            Some(_) => Switches::listen(&primary.sentinels),
+            None => Switches::default(),
+        },
         primary,
         keys,
         server: OnceLock::new(),
@@ -65,6 +70,8 @@ pub struct RedisDriver {
     pub(super) primitive: &'static dyn Primitive,
     pub(super) target: Target,
     pub(super) primary: Primary,
+    /// For clients that outlive their connections.
+    switches: Switches,
     /// Names of the channels, streams or lists.
     pub(super) keys: Vec<String>,
     /// Read once, by the first who asks while the server answers: a later fault must not change
@@ -182,9 +189,10 @@ impl RedisDriver {
     fn outliving(
         &self,
         place: ConsumerPlace,
-        deadline: Span,
+        patience: Span,
     ) -> Result<Box<dyn Subscriber>, DriverError> {
         let (primary, primitive, clock) = (self.primary.clone(), self.primitive, place.clock);
+        let switches = self.switches.for_new_client();
         let dial = {
             let place = place.clone();
             move |from: &str| {
@@ -198,12 +206,7 @@ impl RedisDriver {
         // stream's end would skip what came since; from the oldest entry on, nothing is skipped and
         // some may come twice.
         let reconnect = Reconnect::new(move || dial("0"));
-        Ok(Box::new(ResilientSubscriber::new(
-            inner,
-            reconnect,
-            request_timeout(deadline).nanos(),
-            clock,
-        )))
+        Ok(Box::new(ResilientSubscriber::new(inner, reconnect, patience.nanos(), switches, clock)))
     }
 
     /// A way to read back what is stored, without taking it.
@@ -262,13 +265,15 @@ impl RedisDriver {
 
     fn load_publisher(&self) -> Result<Box<dyn Publisher>, DriverError> {
         let (load, clock, reply) = (&self.cell.load, self.target.clock, self.cell.config.reply);
-        let Some(deadline) = load.deadline else { return self.plain_publisher(load.connections) };
+        let (Some(deadline), Some(patience)) = (load.deadline, request_timeout(load)) else {
+            return self.plain_publisher(load.connections);
+        };
         let rules = RetryRules {
             again: !self.primitive.at_most_once(),
             answers: reply == Reply::On,
             batch: load.batch.max(1),
             deadline_ns: deadline.nanos(),
-            patience_ns: request_timeout(deadline).nanos(),
+            patience_ns: patience.nanos(),
         };
         let (connections, commands) = (load.connections, self.commands());
         Ok(Box::new(ResilientPublisher::connect(
@@ -278,12 +283,13 @@ impl RedisDriver {
             commands,
             rules,
             CopiesWait::under(&self.cell.config, load).as_ref(),
+            self.switches.for_new_client(),
         )?))
     }
 
     fn load_subscriber(&self, place: ConsumerPlace) -> Result<Box<dyn Subscriber>, DriverError> {
-        if let Some(deadline) = self.cell.load.deadline {
-            return self.outliving(place, deadline);
+        if let Some(patience) = request_timeout(&self.cell.load) {
+            return self.outliving(place, patience);
         }
         let endpoint = self.primary.find()?;
         match self.cell.config.library() {

@@ -1,23 +1,23 @@
 //! Finds the server that takes the writes now and connects to it: the one address of a single node,
 //! or whom the Sentinels name.
 //!
-//! Asked anew for every connection, as the documentation of Sentinel demands of clients and as most
-//! of them do. Nobody here listens to `+switch-master`: a client whose connection to a deposed
-//! primary still works stays with it until that one closes it. Every step is bounded by [`STEP`];
-//! nothing here is tried twice.
+//! Asked anew for every connection, as the documentation of Sentinel demands of clients. Of several
+//! Sentinels the one counts that was told last: the others hear of a fail-over up to two seconds
+//! later. Every step is bounded by [`STEP`]; nothing here is tried twice.
 
 use super::SET_UP;
 use super::endpoint::Endpoint;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::{DriverError, Routes};
 use redis::{Value, cmd};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one step of connecting may take: on the machine or the network of a benchmark it takes
 /// milliseconds, and what takes longer is stalled.
 const STEP: Duration = Duration::from_secs(1);
 /// How long one Sentinel may take to answer; there are others.
-const SENTINEL: Duration = Duration::from_millis(300);
+pub const SENTINEL: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
 pub struct Primary {
@@ -38,22 +38,33 @@ impl Primary {
 
     /// Who takes the writes, as far as anybody says.
     pub fn find(&self) -> Result<Endpoint, DriverError> {
-        let mut primary = Ok(self.endpoint.clone());
+        let (mut newest, mut silent) = (None, None);
         for sentinel in &self.sentinels {
-            primary = Self::ask(sentinel)
-                .and_then(|address| self.endpoint.at(&self.routes.client(&address)));
-            if primary.is_ok() {
-                break;
+            match Self::ask(sentinel) {
+                Ok(told) => newest = newest.max(Some(told)),
+                Err(error) => silent = Some(error),
             }
         }
-        primary
+        match (newest, silent) {
+            (Some((_, address)), _) => self.endpoint.at(&self.routes.client(&address)),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(self.endpoint.clone()),
+        }
     }
 
-    fn ask(sentinel: &Endpoint) -> Result<String, DriverError> {
+    /// The epoch of what a Sentinel knows, and the primary's address.
+    fn ask(sentinel: &Endpoint) -> Result<(u64, String), DriverError> {
         let mut connection = Connection::open_within(sentinel, SENTINEL)?;
-        let question = cmd("SENTINEL").arg("get-master-addr-by-name").arg(Routes::PRIMARY).take();
-        let (host, port): (String, String) = connection.query("asking a Sentinel", &question)?;
-        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+        let question = |what: &str| cmd("SENTINEL").arg(what).arg(Routes::PRIMARY).take();
+        let told: BTreeMap<String, String> =
+            connection.query("asking a Sentinel", &question("MASTER"))?;
+        let epoch = told.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        // Not the address that stands in there: during a fail-over it is the old one still, with
+        // the new epoch.
+        let (host, port): (String, String) =
+            connection.query("asking a Sentinel", &question("get-master-addr-by-name"))?;
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        Ok((epoch, format!("{host}:{port}")))
     }
 
     /// A connection to the server that takes the writes, once it answers:

@@ -14,7 +14,7 @@ use crate::report::face::{self, Chip, FaceLine, short};
 use crate::report::quantity;
 use crate::report::table::DataTable;
 use crate::result::words::{TimeUnit, compact};
-use crate::result::{Comparison, Verdict};
+use crate::result::{ComparedCell, Comparison, Verdict};
 
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 24.0;
@@ -202,17 +202,16 @@ fn quantiles(
 /// For how long what was acknowledged is gone, a bar for each setting.
 fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64, f64)) -> f64 {
     const BAR: f64 = 24.0;
-    let bars: Vec<(&Struck, &str, f64, u64)> = of
+    let bars: Vec<(&Struck, &ComparedCell, f64)> = of
         .iter()
         .filter_map(|one| {
             let gone = face::gone(cells, one)?;
-            let time = cells.beside(gone, FAULT_RPO_TIME.name)?.value?;
-            Some((one, gone.system.as_str(), time, gone.n))
+            Some((one, gone, cells.beside(gone, FAULT_RPO_TIME.name)?.value?))
         })
         .collect();
-    let most = bars.iter().map(|(_, _, time, _)| *time).fold(0.0, f64::max);
-    let (from, room) = (left + 226.0, CHART - 226.0 - 74.0);
-    for (lane, (one, system, time, faults)) in bars.iter().enumerate() {
+    let most = bars.iter().map(|(.., time)| *time).fold(0.0, f64::max);
+    let (from, room) = (left + 226.0, CHART - 226.0 - 100.0);
+    for (lane, (one, gone, time)) in bars.iter().enumerate() {
         let y = top + HEAD + 6.0 + BAR * lane as f64;
         figure.text((left, y), &one.words, NOTE, INK, Align::Left);
         let long = if most > 0.0 { room * time / most } else { 0.0 };
@@ -223,9 +222,13 @@ fn lost(figure: &mut Figure, cells: &Cells<'_>, of: &[Struck], (left, top): (f64
                 (from + long.max(1.5), y + 7.0),
                 (from, y + 7.0),
             ],
-            palette::of(system).color,
+            palette::of(&gone.system).color,
         );
-        let text = format!("{} in {faults}", quantity::words(*time, Unit::Nanoseconds.name()));
+        let text = if *time > 0.0 {
+            format!("the last {}", quantity::words(*time, Unit::Nanoseconds.name()))
+        } else {
+            format!("none in {}", gone.n)
+        };
         figure.text((from + long.max(1.5) + 6.0, y), text, NOTE, INK, Align::Left);
     }
     top + HEAD + BAR * bars.len() as f64

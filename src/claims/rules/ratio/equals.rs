@@ -1,6 +1,6 @@
 //! One system under two labels (A/A): by how much the study cannot tell a difference from none.
 
-use super::super::{paired_blocks, ratio, times};
+use super::super::{paired_blocks, paired_ratio, times};
 use crate::model::Quantile;
 use crate::result::ComparedCell;
 use crate::result::words::significant;
@@ -30,7 +30,7 @@ impl<'a> Equals<'a> {
             let both = paired_blocks(again, first)
                 .filter(|(one, other)| one.value.is_some() && other.value.is_some());
             let n = both.map(|(one, other)| one.n + other.n).sum();
-            Some(Self { again, label, ratio: ratio(again, first), n })
+            Some(Self { again, label, ratio: paired_ratio(again, first), n })
         };
         cells.iter().filter_map(of).collect()
     }

@@ -16,7 +16,7 @@ use self::equals::{Equals, percent};
 pub use self::rounds::Shows;
 use self::words::{classes_in_words, floors_in_words, ratios_in_words};
 use super::fact::short;
-use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, ratio, times};
+use super::{CROWDED, Inputs, Judgement, crowded, is_kafka, paired_blocks, paired_ratio, times};
 use crate::claims::finding::{Answer, PRIMITIVES, finding, word};
 use crate::model::{Point, Quantile, System};
 use crate::result::words::{name, same_class};
@@ -278,7 +278,7 @@ fn paired(
     let (over, under) = limits.order(kafka, primitive);
     let both = paired_blocks(over, under)
         .filter(|(over, under)| over.value.is_some() && under.value.is_some());
-    (ratio(over, under), both.map(|(over, under)| over.n + under.n).sum())
+    (paired_ratio(over, under), both.map(|(over, under)| over.n + under.n).sum())
 }
 
 /// Why a pair carries no verdict: overload, or too few samples.

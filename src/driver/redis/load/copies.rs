@@ -60,7 +60,7 @@ impl CopiesWait {
 
     /// For a connection of this load: half the time for which a server may keep silent.
     pub fn under(config: &SystemConfig, load: &Load) -> Option<Self> {
-        let patience = load.deadline.map(|deadline| request_timeout(deadline).nanos() / 2);
+        let patience = request_timeout(load).map(|patience| patience.nanos() / 2);
         Self::of(config, patience.map_or(LONGEST, Duration::from_nanos))
     }
 

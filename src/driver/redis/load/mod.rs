@@ -9,6 +9,7 @@ pub mod pubsub;
 pub mod reconnect;
 pub mod resilient;
 pub mod streams;
+pub mod switches;
 
 use super::{GRACE_NS, ON_TIME_NS};
 use crate::clock::Clock;

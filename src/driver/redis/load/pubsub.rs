@@ -44,7 +44,7 @@ type Push<'a> = (Option<&'a [u8]>, usize);
 
 /// The first push in `input`; `None` while it is not complete.
 #[inline]
-fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
+pub fn push(input: &[u8]) -> Result<Option<Push<'_>>, Malformed> {
     let mut parts = [&b""[..]; 3];
     let (count, mut at) = match resp::token(input)? {
         None => return Ok(None),

@@ -55,7 +55,8 @@ pub struct ResilientConnection {
     waiting: VecDeque<PendingMessage>,
     /// Whether one of the refused ones was refused because of the server.
     elsewhere: bool,
-    /// Too few copies answered: somebody else may be the primary, and is being looked for.
+    /// Too few copies answered, or the Sentinels said so: somebody else may be the primary, and is
+    /// being looked for.
     suspected: bool,
     /// A message was refused for now, and no other has ended since: one at a time asks whether it
     /// goes on. All that waits would keep busy a server that is in trouble.
@@ -295,13 +296,18 @@ impl ResilientConnection {
                 *books.retries.entry(why.clone()).or_default() += self.confirming.len() as u64;
                 self.confirming.iter_mut().for_each(|message| message.doubtful = true);
                 // They are asked again, and so is who the primary is.
-                if !std::mem::replace(&mut self.suspected, true) {
-                    self.reconnect.begin(at_ns, why);
-                }
+                self.suspect(why);
             }
             Confirmed::Refused(why) => return Err(why),
         }
         Ok(())
+    }
+
+    /// Somebody else may be the primary, and is looked for while this connection goes on.
+    pub fn suspect(&mut self, why: String) {
+        if self.connection.is_some() && !std::mem::replace(&mut self.suspected, true) {
+            self.reconnect.begin(self.clock.now_ns(), why);
+        }
     }
 
     /// Once everything is answered: puts refused messages back to the front, to be sent again after

@@ -28,6 +28,7 @@ use super::copies::CopiesWait;
 use super::epoll::{Epoll, Ready};
 use super::publisher::silence;
 use super::reconnect::Reconnect;
+use super::switches::Switches;
 use crate::clock::Clock;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::primary::Primary;
@@ -45,6 +46,9 @@ const LOOK_NS: u64 = 1_000_000;
 const NAP_TROUBLED: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_millis(20);
 
+/// Why a connection that still works is left.
+pub(in crate::driver::redis::load) const SWITCHED: &str = "the Sentinels named another primary";
+
 pub struct ResilientPublisher {
     connections: Vec<ResilientConnection>,
     /// Connections that have collected something since the last flush.
@@ -58,6 +62,7 @@ pub struct ResilientPublisher {
     /// When the connections are to be looked at again.
     look_ns: u64,
     primary: Primary,
+    switches: Switches,
     clock: Clock,
 }
 
@@ -71,6 +76,7 @@ impl ResilientPublisher {
         commands: Vec<Vec<u8>>,
         rules: RetryRules,
         copies: Option<&CopiesWait>,
+        switches: Switches,
     ) -> Result<Self, DriverError> {
         let lane = || {
             let whom = primary.clone();
@@ -99,6 +105,7 @@ impl ResilientPublisher {
             ready,
             look_ns: 0,
             primary,
+            switches,
             clock,
         })
     }
@@ -108,6 +115,9 @@ impl ResilientPublisher {
         let now_ns = self.clock.now_ns();
         if now_ns >= self.look_ns {
             self.look_ns = now_ns + LOOK_NS;
+            if self.switches.news() {
+                self.connections.iter_mut().for_each(|one| one.suspect(SWITCHED.to_owned()));
+            }
             for (token, connection) in (0u64..).zip(&mut self.connections) {
                 if let Some(made) = connection.look(&mut self.books) {
                     let watched = self.epoll.add(&made.stream, token);

@@ -380,10 +380,13 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
     let told: Vec<String> =
         (0..2).map(|at| format!("*2\r\n$9\r\n127.0.0.1\r\n$1\r\n{}\r\n", at + 1)).collect();
     let asked = AtomicUsize::new(0);
-    let sentinel = Scripted::start(move |question: &Asked| {
-        assert_eq!(question.text(), "SENTINEL get-master-addr-by-name brokerbench");
-        let late = TURN.load(Relaxed) > 0 && asked.fetch_add(1, Relaxed) < 3;
-        reply(&told[if late { 0 } else { TURN.load(Relaxed) % 2 }])
+    let sentinel = Scripted::start(move |question: &Asked| match question.text().as_str() {
+        "SENTINEL MASTER brokerbench" => reply("*2\r\n$12\r\nconfig-epoch\r\n$1\r\n7\r\n"),
+        "SENTINEL get-master-addr-by-name brokerbench" => {
+            let late = TURN.load(Relaxed) > 0 && asked.fetch_add(1, Relaxed) < 3;
+            reply(&told[if late { 0 } else { TURN.load(Relaxed) % 2 }])
+        }
+        _ => Act::HangUp,
     });
     let routes = Routes {
         sentinels: vec!["127.0.0.1:1".into(), sentinel.address.clone()],
@@ -410,4 +413,59 @@ fn the_sentinels_are_asked_for_the_primary_and_it_must_be_one() {
         retries.contains_key(replica) && retries.keys().any(|why| why.starts_with("READONLY")),
         "{retries:?}"
     );
+}
+
+/// A primary that is cut off from the others, and not from its clients, goes on answering them. One
+/// Sentinel has heard of the new one, the other has not.
+#[test]
+fn a_deposed_primary_that_still_answers_is_left() {
+    let server = || {
+        Scripted::start(|asked: &Asked| match asked.words[0].as_slice() {
+            b"ROLE" => reply("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"),
+            _ => Act::Store,
+        })
+    };
+    let servers = [server(), server()];
+    let ports = servers.each_ref().map(|one| one.address.rsplit_once(':').unwrap().1.to_owned());
+    let sentinel = |told: bool| {
+        let (ports, asked) = (ports.clone(), AtomicUsize::new(0));
+        let named = format!("brokerbench 127.0.0.1 {} 127.0.0.1 {}", ports[0], ports[1]);
+        Scripted::start(move |question: &Asked| {
+            // The publisher's two connections come before the announcement.
+            let new = told && asked.load(Relaxed) >= 2;
+            let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+            match question.words[1].as_slice() {
+                b"MASTER" => {
+                    let epoch = bulk("config-epoch") + &bulk(if new { "8" } else { "7" });
+                    reply(&format!("*2\r\n{epoch}"))
+                }
+                b"get-master-addr-by-name" => {
+                    asked.fetch_add(1, Relaxed);
+                    let port = bulk(&ports[usize::from(new)]);
+                    reply(&format!("*2\r\n{}{port}", bulk("127.0.0.1")))
+                }
+                _ if told => {
+                    let channel = bulk("+switch-master");
+                    let confirmed = format!("*3\r\n{}{channel}:1\r\n", bulk("subscribe"));
+                    let message = format!("*3\r\n{}{channel}{}", bulk("message"), bulk(&named));
+                    reply(&(confirmed + &message))
+                }
+                _ => Act::HangUp,
+            }
+        })
+    };
+    let sentinels = [sentinel(false), sentinel(true)];
+    let routes = Routes {
+        sentinels: sentinels.iter().map(|one| one.address.clone()).collect(),
+        ..Routes::default()
+    };
+    let addresses = servers.iter().map(|server| server.address.clone()).collect();
+    let (driver, clock) =
+        driver_of(System::RedisLists, addresses, routes, 10_000, ConsumeMode::Pop);
+    let mut publisher = driver.publisher(0).unwrap();
+    while servers[1].stored().is_empty() {
+        assert!(clock.now_ns() < 20_000 * MS, "still with the deposed one");
+        all_acked(&publish(publisher.as_mut(), &clock, 50));
+    }
+    assert!(publisher.retries().contains_key("connection made again"));
 }

@@ -11,6 +11,8 @@ use crate::driver::redis::endpoint::reason;
 use crate::driver::redis::load::RedisConsumer;
 use crate::driver::redis::load::connection::Connection;
 use crate::driver::redis::load::reconnect::{Reconnect, Retries};
+use crate::driver::redis::load::resilient::SWITCHED;
+use crate::driver::redis::load::switches::Switches;
 use crate::driver::{DriverError, Incoming, Subscriber};
 use std::collections::BTreeMap;
 
@@ -27,6 +29,7 @@ pub struct ResilientSubscriber {
     /// When a message last came, or was last asked for a sign of life.
     quiet_ns: u64,
     retries: Retries,
+    switches: Switches,
     clock: Clock,
 }
 
@@ -36,6 +39,7 @@ impl ResilientSubscriber {
         inner: Box<dyn RedisConsumer>,
         reconnect: Reconnect<Connection>,
         patience_ns: u64,
+        switches: Switches,
         clock: Clock,
     ) -> Self {
         let now_ns = clock.now_ns();
@@ -48,6 +52,7 @@ impl ResilientSubscriber {
             paid_ns: now_ns,
             quiet_ns: now_ns,
             retries,
+            switches,
             clock,
         }
     }
@@ -87,6 +92,9 @@ impl Subscriber for ResilientSubscriber {
         sink: &mut dyn FnMut(Incoming<'_>),
     ) -> Result<(), DriverError> {
         loop {
+            if self.switches.news() && self.connected {
+                self.lose(SWITCHED.to_owned());
+            }
             if !self.connected {
                 let Some(connection) =
                     self.reconnect.poll(&self.clock, until_ns, &mut self.retries)
