@@ -30,20 +30,24 @@ fn told(args: &ShardArgs, variable: Variable<'_>) -> Result<Option<RunPart>, Fai
                        BROKERBENCH_RUN_ID), and no other run that one";
             Err(Failure::new(Code::Usage, why))
         }
-        Some(id) if !is_plain(&id) => {
-            let why = format!(
-                "--run-id {id}: it may hold a to z, 0 to 9 and dashes, {LONGEST_ID} of them at \
-                 most, and starts with no dash"
-            );
-            Err(Failure::new(Code::Usage, why))
+        Some(run_id) => {
+            check_id(&run_id)?;
+            Ok(Some(RunPart { shard, run_id, wait: args.wait.std() }))
         }
-        Some(run_id) => Ok(Some(RunPart { shard, run_id, wait: args.wait.std() })),
     }
 }
 
-fn is_plain(id: &str) -> bool {
+/// The name of a run.
+pub(super) fn check_id(id: &str) -> Result<(), Failure> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=LONGEST_ID).contains(&id.len()) && !id.starts_with('-') && id.bytes().all(plain)
+    if (1..=LONGEST_ID).contains(&id.len()) && !id.starts_with('-') && id.bytes().all(plain) {
+        return Ok(());
+    }
+    let why = format!(
+        "--run-id {id}: it may hold a to z, 0 to 9 and dashes, {LONGEST_ID} of them at most, and \
+         starts with no dash"
+    );
+    Err(Failure::new(Code::Usage, why))
 }
 
 /// Index and number as the engine tells them: an Indexed Job of Kubernetes, a task of Docker Swarm,

@@ -3,7 +3,8 @@
 
 use super::args::{Engine, ShardsArgs};
 use super::exit::{Code, Failure};
-use super::{Outcome, out};
+use super::{Outcome, out, shard};
+use crate::access::{Around, targets_from_flags};
 use crate::result::files::write_atomic;
 use crate::scenario::{self, Overrides};
 use crate::study::can_shard;
@@ -31,6 +32,8 @@ pub fn shards(args: &ShardsArgs) -> Outcome {
         return Err(Failure::new(Code::Usage, why));
     }
     can_shard(&scenario, args.shards).map_err(|why| Failure::new(Code::Usage, why))?;
+    shard::check_id(&args.run_id)?;
+    reachable(args)?;
     let mut files = rendered(args, &scenario.name);
     files.push((SCENARIO.into(), scenario::text(&args.scenario)?));
     if let Some(targets) = &args.targets {
@@ -52,6 +55,14 @@ pub fn shards(args: &ShardsArgs) -> Outcome {
     Ok(Code::Fine)
 }
 
+/// Addresses are read as every shard will read them: a password that is written out is refused
+/// before it stands in a file. What `${env:NAME}` refers to is known there and not here.
+fn reachable(args: &ShardsArgs) -> Result<(), Failure> {
+    let around = Around { remote: true, variable: &|_| Some("known there".to_owned()) };
+    targets_from_flags(args.kafka.as_deref(), args.redis.as_deref(), &around)?;
+    Ok(())
+}
+
 /// The files of the engine.
 fn rendered(args: &ShardsArgs, name: &str) -> Vec<(String, String)> {
     let templates = match args.engine {
@@ -64,7 +75,7 @@ fn rendered(args: &ShardsArgs, name: &str) -> Vec<(String, String)> {
         ("@made@", "Written by `brokerbench shards`.".to_owned()),
         ("@name@", name.to_owned()),
         ("@shards@", args.shards.to_string()),
-        ("@image@", args.image.clone()),
+        ("@image@", in_yaml(&args.image)),
         ("@run-id@", args.run_id.clone()),
         ("@run@", run(args)),
         ("@files@", inputs(args).join(", ")),
@@ -189,6 +200,17 @@ mod tests {
         assert!(of(Engine::Swarm).contains("'redis://:$${env:PASSWORD}@redis.test'"));
         assert!(of(Engine::Slurm).contains("'redis://:${env:PASSWORD}@redis.test'"));
         assert!(!of(Engine::Slurm).contains(", ") && of(Engine::Swarm).contains("--merge-into"));
+    }
+
+    #[test]
+    fn a_password_that_is_written_out_is_refused_and_not_repeated() {
+        let of = |redis: &str| {
+            let args = ShardsArgs { redis: Some(redis.to_owned()), ..args(Engine::Swarm) };
+            reachable(&args).map_err(|failure| failure.message)
+        };
+        assert_eq!(of("redis://:${env:PASSWORD}@redis.test"), Ok(()));
+        let refused = of("redis://:s3cret@redis.test").unwrap_err();
+        assert!(refused.contains("no reference") && !refused.contains("s3cret"), "{refused}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Beside the raw files of a cell.
 pub const BOOKS: &str = "books.json.zst";
@@ -168,7 +168,13 @@ impl SealedShard {
             return Err(ResultError::Unfinished { path: path.to_owned() });
         }
         let content = files::read(&file)?;
-        let Seal { files, .. } = files::parse_json(&content, &file)?;
+        let Seal { files, .. }: Seal = files::parse_json(&content, &file)?;
+        let inside = |name: &String| {
+            Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+        };
+        if let Some(name) = files.keys().find(|name| !inside(name)) {
+            return Err(ResultError::corrupt(&file, format!("`{name}` lies elsewhere")));
+        }
         let folder = RunFolder::open(path)?;
         Ok(Self { folder, seal: hash(&content, &file)?, files })
     }
@@ -225,6 +231,11 @@ mod tests {
         assert!(edited.contains(name) && edited.contains("not what the shard wrote"), "{edited}");
         fs::write(folder.path().join("stranger"), "x").unwrap();
         assert!(sealed.read("stranger", 10).is_err(), "a file that the seal does not know");
+        let seal = folder.path().join(SEAL);
+        let text = fs::read_to_string(&seal).unwrap().replace("cells/kafka", "cells/../../kafka");
+        fs::write(&seal, text).unwrap();
+        let outside = SealedShard::open(folder.path()).err().unwrap().to_string();
+        assert!(outside.contains("seal.json") && outside.contains("elsewhere"), "{outside}");
     }
 
     #[test]

@@ -9,8 +9,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 
-/// Of one metric: by start and whether of the warm-up, the length and the sum.
-type Sums = BTreeMap<(u64, bool), (u64, Histogram<u64>)>;
+/// Of one metric, over all of its histograms: 1 GiB, hours of seconds. A log may come from anywhere,
+/// and announce more seconds than any load has.
+const MOST_PLACES: usize = 1 << 27;
+
+/// Of one metric.
+#[derive(Default)]
+struct Sums {
+    /// By start and whether of the warm-up, the length and the sum.
+    by_second: BTreeMap<(u64, bool), (u64, Histogram<u64>)>,
+    /// Counts that there is room for.
+    places: usize,
+}
 
 #[derive(Default)]
 pub struct Tally {
@@ -51,7 +61,7 @@ impl Tally {
     /// Everything, in order of time within each metric.
     pub fn intervals(self) -> Vec<Interval> {
         let of = |(metric, sums): (Latency, Sums)| {
-            sums.into_iter().map(move |((start_ns, warm_up), (length_ns, histogram))| Interval {
+            sums.by_second.into_iter().map(move |((start_ns, warm_up), (length_ns, histogram))| Interval {
                 metric,
                 warm_up,
                 start_ns,
@@ -66,8 +76,14 @@ impl Tally {
 fn add(sums: &mut Sums, (at, warm_up, line): &(usize, bool, Line<'_>)) -> Result<(), String> {
     let ms = |seconds: f64| (seconds * 1e3).round().max(0.0) as u64 * 1_000_000;
     let new = || (ms(line.length_s), grows());
-    let (_, sum) = sums.entry((ms(line.start_s), *warm_up)).or_insert_with(new);
-    hlog::add(sum, line.encoded).map_err(|cause| format!("line {at}: {cause}"))
+    let (_, sum) = sums.by_second.entry((ms(line.start_s), *warm_up)).or_insert_with(new);
+    let before = if sum.is_empty() { 0 } else { sum.distinct_values() };
+    hlog::add(sum, line.encoded).map_err(|cause| format!("line {at}: {cause}"))?;
+    sums.places += sum.distinct_values() - before;
+    if sums.places > MOST_PLACES {
+        return Err(format!("line {at}: more seconds than there is room for"));
+    }
+    Ok(())
 }
 
 /// Of the precision that all have, as wide as it must be.

@@ -26,8 +26,8 @@ impl Bracket {
     /// What happened at `at_ns` of the other clock happened between these two offsets of ours.
     pub fn narrow(&mut self, asked_ns: i64, heard_ns: i64, at_ns: u64) {
         let at_ns = at_ns as i64;
-        self.earliest_ns = self.earliest_ns.max(asked_ns - at_ns);
-        self.latest_ns = self.latest_ns.min(heard_ns - at_ns);
+        self.earliest_ns = self.earliest_ns.max(asked_ns.saturating_sub(at_ns));
+        self.latest_ns = self.latest_ns.min(heard_ns.saturating_sub(at_ns));
     }
 
     pub fn middle_ns(self) -> i64 {

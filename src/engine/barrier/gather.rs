@@ -139,7 +139,7 @@ impl Barrier {
         let opened = if let Side::Other(other) = &self.side { other.opened.clone() } else { None };
         let own_kernel = opened
             .filter(|opened| opened.boot.is_some() && opened.boot == self.host.boot)
-            .map(|opened| opened.zero_ns as i64 - base_ns as i64)
+            .map(|opened| (opened.zero_ns as i64).saturating_sub(base_ns as i64))
             .filter(|offset_ns| bracket.allows(*offset_ns));
         self.zero_ns = own_kernel.unwrap_or(bracket.middle_ns());
         self.bound_ns = own_kernel.map_or(bracket.farthest_ns(self.zero_ns), |_| 0);

@@ -147,12 +147,21 @@ impl Barrier {
             }
         }
         let (start_ns, bounds_ns) = self.begun()?;
-        if self.clock.now_ns() >= start_ns {
-            let why = "heard the word to begin too late";
-            self.abort(why);
-            return Err(BarrierError::Ended(why.into()));
+        if let Some(why) = self.untimely(start_ns) {
+            let why = format!("heard the word to begin {why}");
+            self.abort(&why);
+            return Err(BarrierError::Ended(why));
         }
         Ok(Go { start_ns, comparable: comparable(self.placement, self.shard, &bounds_ns) })
+    }
+
+    /// Whether a time that was said is over, or is none: anybody may write on a broker.
+    fn untimely(&self, start_ns: u64) -> Option<&'static str> {
+        match start_ns.checked_sub(self.clock.now_ns()) {
+            None | Some(0) => Some("too late"),
+            Some(ahead_ns) if ahead_ns > 10 * LEAD_NS => Some("for a time that is far away"),
+            Some(_) => None,
+        }
     }
 
     /// When all begin, and how well each clock is known.
@@ -195,12 +204,14 @@ impl Barrier {
             }
             Side::Other(other) => {
                 let opens = self.window.is_none().then_some(other.window).flatten();
-                if opens.is_some_and(|(start_ns, _)| start_ns <= self.clock.now_ns()) {
-                    let why = "heard too late of the window".to_owned();
-                    return Err(BarrierError::Ended(why));
-                }
                 (self.window, self.stopped) = (other.window, other.stopped);
-                if due { other.say(Up::Beat(beat)) } else { Ok(()) }
+                let said = if due { other.say(Up::Beat(beat)) } else { Ok(()) };
+                match opens.and_then(|(start_ns, _)| self.untimely(start_ns)) {
+                    Some(why) => {
+                        Err(BarrierError::Ended(format!("heard of the window {why}")))
+                    }
+                    None => said,
+                }
             }
         }
     }
