@@ -41,8 +41,7 @@ pub fn merged(
     force: bool,
     more: &[String],
 ) -> Result<RenderedRun, Failure> {
-    let what =
-        Merge { paths: shards, results_dir: results, force, command_line: command_line() };
+    let what = Merge { paths: shards, results_dir: results, force, command_line: command_line() };
     let mut finished = put_together(what)?;
     let scenario = &mut finished.manifest.scenario;
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();

@@ -96,10 +96,12 @@ impl CellMerge {
         }
         windows.into_iter().for_each(|row| add_row(&mut self.rows, row));
         let told = |event: &Event| own.shard.leads() || event.kind != "phase";
-        self.events.extend(events.into_iter().filter(told).map(|event| Event {
-            text: format!("shard {}: {}", own.shard, event.text),
-            ..event
-        }));
+        self.events.extend(
+            events.into_iter().filter(told).map(|event| Event {
+                text: format!("shard {}: {}", own.shard, event.text),
+                ..event
+            }),
+        );
         self.sum(&record, &own);
         self.parts.push(own);
         Ok(())
@@ -110,9 +112,7 @@ impl CellMerge {
         sum.window_start_ns = sum.window_start_ns.or(part.window_start_ns);
         sum.window_end_ns = sum.window_end_ns.max(part.window_end_ns);
         sum.warm_up_ns = sum.warm_up_ns.max(part.warm_up_ns);
-        for (all, one) in
-            [(&mut sum.failures, &part.failures), (&mut sum.retries, &part.retries)]
-        {
+        for (all, one) in [(&mut sum.failures, &part.failures), (&mut sum.retries, &part.retries)] {
             one.iter().for_each(|(why, count)| *all.entry(why.clone()).or_default() += count);
         }
         for (metric, quantiles) in &part.floor {
@@ -184,13 +184,8 @@ impl CellMerge {
             ..self.record
         };
         self.events.sort_by_key(|event| event.at_ns);
-        let output = CellOutput {
-            record,
-            windows,
-            events: self.events,
-            intervals,
-            ..CellOutput::default()
-        };
+        let output =
+            CellOutput { record, windows, events: self.events, intervals, ..CellOutput::default() };
         (output, told)
     }
 
@@ -270,12 +265,7 @@ impl CellMerge {
         self.rows.iter().map(finished).collect()
     }
 
-    fn evidence(
-        &self,
-        counted: Counted,
-        rows: &[WindowRow],
-        intervals: &[Interval],
-    ) -> Evidence {
+    fn evidence(&self, counted: Counted, rows: &[WindowRow], intervals: &[Interval]) -> Evidence {
         let record = &self.record;
         let timer = if record.open_loop { Latency::Publish } else { Latency::Service };
         let window = record.window_start_ns.zip(record.window_end_ns);

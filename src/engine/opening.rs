@@ -43,8 +43,7 @@ impl CellRun<'_, '_> {
     ) {
         let load = &self.cell.load;
         let for_ns = now.saturating_sub(start_ns);
-        let (warmed, late) =
-            (for_ns >= load.warm_up.nanos(), for_ns >= load.warm_up_limit.nanos());
+        let (warmed, late) = (for_ns >= load.warm_up.nanos(), for_ns >= load.warm_up_limit.nanos());
         let opens = match self.share().is_whole() {
             false => self.common_window(warmed, late),
             true => {

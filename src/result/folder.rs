@@ -68,11 +68,7 @@ impl RunFolder {
     }
 
     /// The folder of one shard of the run `run_id`; it is made once.
-    pub fn create_shard(
-        results_dir: &Path,
-        run_id: &str,
-        of: Shard,
-    ) -> Result<Self, ResultError> {
+    pub fn create_shard(results_dir: &Path, run_id: &str, of: Shard) -> Result<Self, ResultError> {
         let path = shard::place(results_dir, run_id, of);
         let above = path.parent().unwrap_or(results_dir);
         fs::create_dir_all(above)

@@ -124,11 +124,7 @@ pub fn seal(folder: &RunFolder) -> Result<(), ResultError> {
     files::write_json(&folder.path().join(SEAL), &Seal { schema: SCHEMA, files })
 }
 
-fn note(
-    root: &Path,
-    dir: &Path,
-    files: &mut BTreeMap<String, String>,
-) -> Result<(), ResultError> {
+fn note(root: &Path, dir: &Path, files: &mut BTreeMap<String, String>) -> Result<(), ResultError> {
     let failed = |cause| ResultError::io(dir, "read the folder")(cause);
     let entries =
         fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(failed)?;

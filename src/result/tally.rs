@@ -61,12 +61,8 @@ impl Tally {
     /// Everything, in order of time within each metric.
     pub fn intervals(self) -> Vec<Interval> {
         let of = |(metric, sums): (Latency, Sums)| {
-            sums.by_second.into_iter().map(move |((start_ns, warm_up), (length_ns, histogram))| Interval {
-                metric,
-                warm_up,
-                start_ns,
-                length_ns,
-                histogram,
+            sums.by_second.into_iter().map(move |((start_ns, warm_up), (length_ns, histogram))| {
+                Interval { metric, warm_up, start_ns, length_ns, histogram }
             })
         };
         Latency::ALL.into_iter().zip(self.of).flat_map(of).collect()

@@ -17,8 +17,8 @@ mod redis;
 mod run;
 mod secure;
 mod secured;
-mod share;
 mod shards;
+mod share;
 mod size;
 #[path = "../support/mod.rs"]
 mod support;

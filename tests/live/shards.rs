@@ -6,7 +6,7 @@
 use crate::support::harness::exe;
 use crate::support::program::MACHINE;
 use crate::support::redis::RedisServer;
-use brokerbench::environment::{Broker, Environment, Native};
+use brokerbench::environment::{Environment, Native};
 use brokerbench::model::System;
 use brokerbench::result::{Status, Summary};
 use brokerbench::scenario::SystemConfig;

@@ -115,9 +115,8 @@ impl Admin {
         let options = AdminOptions::new().request_timeout(Some(MAKE)).operation_timeout(Some(MAKE));
         let made = self.runtime.block_on(self.client.create_topics([&new], &options));
         let results = made.map_err(|error| self.clients.lost(error))?;
-        let there = |code: RDKafkaErrorCode| {
-            may_exist && code == RDKafkaErrorCode::TopicAlreadyExists
-        };
+        let there =
+            |code: RDKafkaErrorCode| may_exist && code == RDKafkaErrorCode::TopicAlreadyExists;
         match results.into_iter().filter_map(Result::err).find(|(_, code)| !there(*code)) {
             Some((topic, code)) => {
                 Err(refused("make a topic", log.explain(format!("{topic}: {code}"))))

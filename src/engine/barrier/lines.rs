@@ -70,13 +70,19 @@ pub struct Beat {
 #[serde(tag = "says", rename_all = "kebab-case")]
 pub enum Up {
     Hello(Hello),
-    Echo { number: u32 },
+    Echo {
+        number: u32,
+    },
     /// Its clock is set to the first's, to within so much.
-    Clock { bound_ns: u64 },
+    Clock {
+        bound_ns: u64,
+    },
     Ready,
     Beat(Beat),
     Left,
-    Abort { why: String },
+    Abort {
+        why: String,
+    },
 }
 
 /// From the first shard to all others.
@@ -84,16 +90,32 @@ pub enum Up {
 #[serde(tag = "says", rename_all = "kebab-case")]
 pub enum Down {
     /// Where the zero of its clock lies on its kernel's monotonic one.
-    Open { boot: Option<String>, zero_ns: u64, nonce: u64 },
+    Open {
+        boot: Option<String>,
+        zero_ns: u64,
+        nonce: u64,
+    },
     /// To one shard: its echo was heard at that time.
-    Echoed { shard: u16, number: u32, at_ns: u64 },
+    Echoed {
+        shard: u16,
+        number: u32,
+        at_ns: u64,
+    },
     Prepared,
     /// The load begins at that time. By shard, how well its clock is known.
-    Go { start_ns: u64, bounds_ns: Vec<u64> },
+    Go {
+        start_ns: u64,
+        bounds_ns: Vec<u64>,
+    },
     Beat,
-    Window { start_ns: u64, rested: bool },
+    Window {
+        start_ns: u64,
+        rested: bool,
+    },
     Stop,
-    Abort { why: String },
+    Abort {
+        why: String,
+    },
 }
 
 pub fn write(line: &impl Serialize) -> String {

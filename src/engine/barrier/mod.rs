@@ -207,9 +207,7 @@ impl Barrier {
                 (self.window, self.stopped) = (other.window, other.stopped);
                 let said = if due { other.say(Up::Beat(beat)) } else { Ok(()) };
                 match opens.and_then(|(start_ns, _)| self.untimely(start_ns)) {
-                    Some(why) => {
-                        Err(BarrierError::Ended(format!("heard of the window {why}")))
-                    }
+                    Some(why) => Err(BarrierError::Ended(format!("heard of the window {why}"))),
                     None => said,
                 }
             }

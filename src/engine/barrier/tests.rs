@@ -51,12 +51,8 @@ fn run(fake: &Fake, cell: &Cell, shard: Shard, interrupted: &AtomicBool) -> Cell
     let patience = Duration::from_secs(60);
     let mut barrier = gathered(fake, shard, terms(shard.count), patience, interrupted).unwrap();
     let clock = barrier.clock();
-    let run = CellRun {
-        run: 7,
-        interrupted,
-        barrier: Some(&mut barrier),
-        ..CellRun::new(cell, clock)
-    };
+    let run =
+        CellRun { run: 7, interrupted, barrier: Some(&mut barrier), ..CellRun::new(cell, clock) };
     run.run(fake).unwrap()
 }
 

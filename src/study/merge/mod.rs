@@ -93,12 +93,7 @@ pub fn merge(merge: Merge<'_>) -> Result<FinishedStudy, MergeError> {
 
 /// The manifest of the first shard, and what the others have to add. Until the last cell is there
 /// the merged run is an interrupted one.
-fn merged(
-    parts: &Parts,
-    first: &Part,
-    folder: &RunFolder,
-    command_line: Vec<String>,
-) -> Manifest {
+fn merged(parts: &Parts, first: &Part, folder: &RunFolder, command_line: Vec<String>) -> Manifest {
     let info = |part: &Part| PartInfo {
         shard: part.shard,
         host: part.manifest.host.name.clone(),
@@ -189,10 +184,8 @@ fn cell(place: &str, parts: &Parts) -> Result<(CellOutput, Option<String>), Merg
             continue;
         }
         let books = decode_books(&read(BOOKS, files::LARGEST)?, &path(BOOKS))?;
-        let windows =
-            parse_windows(&read("windows.csv", files::LARGEST)?, &path("windows.csv"))?;
-        let events =
-            events(&read("events.ndjson", files::LARGEST)?, &path("events.ndjson"))?;
+        let windows = parse_windows(&read("windows.csv", files::LARGEST)?, &path("windows.csv"))?;
+        let events = events(&read("events.ndjson", files::LARGEST)?, &path("events.ndjson"))?;
         tally.add(&read("latency.hlog", files::LARGEST_LOG)?, &path("latency.hlog"))?;
         let merge = merge.get_or_insert_with(|| CellMerge::of(&record));
         merge.add(CellPart { record, books, windows, events }).map_err(|why| {

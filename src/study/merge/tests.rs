@@ -57,12 +57,8 @@ fn shard(
     sealed: bool,
 ) -> PathBuf {
     let folder = RunFolder::create_shard(results, RUN, shard).unwrap();
-    let sharded = Sharded {
-        run_id: RUN.into(),
-        count: shard.count,
-        shard: Some(shard),
-        parts: Vec::new(),
-    };
+    let sharded =
+        Sharded { run_id: RUN.into(), count: shard.count, shard: Some(shard), parts: Vec::new() };
     let mut manifest = Manifest {
         sharded: Some(sharded),
         warnings: vec!["the brokers ran already".into()],
