@@ -10,6 +10,9 @@ use brokerbench::environment::{Environment, Native};
 use brokerbench::model::System;
 use brokerbench::result::{Status, Summary};
 use brokerbench::scenario::SystemConfig;
+use itertools::Itertools;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -74,7 +77,7 @@ impl Together {
     }
 
     fn start_all(&self) -> Vec<Child> {
-        (0..SHARDS).map(|index| self.start(index, &[])).collect()
+        (0..SHARDS).map(|index| self.start(index, &["--wait", "60s"])).collect()
     }
 
     fn told(&self, index: u16) -> String {
@@ -171,11 +174,18 @@ fn keys(port: u16) -> String {
     String::from_utf8_lossy(&listed.stdout).trim().to_owned()
 }
 
-/// Kills one shard once it has said these words, and so many seconds later.
+/// Kills one shard of a run on Redis once it has said these words, and so many seconds later.
 fn one_dies(victim: u16, words: &str, after: Duration) {
     let server = RedisServer::start(&[]);
     let address = format!("redis://127.0.0.1:{}", server.port);
     let together = Together::new(&scenario(STREAMS, 10), ["--redis", &address]);
+    is_named(&together, victim, words, after);
+    assert_eq!(keys(server.port), "", "nothing is left on the server");
+    is_marked(&together, victim);
+}
+
+/// All others name the one that is killed.
+fn is_named(together: &Together, victim: u16, words: &str, after: Duration) {
     let mut children = together.start_all();
     together.await_words(victim, words);
     std::thread::sleep(after);
@@ -188,10 +198,14 @@ fn one_dies(victim: u16, words: &str, after: Duration) {
         assert_eq!(ended.code, Some(13), "shard {index}: {}", ended.text);
         assert!(ended.text.contains(&named), "shard {index} does not name it: {}", ended.text);
     }
-    assert_eq!(keys(server.port), "", "nothing is left on the server");
+}
+
+/// What the others have is merged by force only, and stays invalid.
+fn is_marked(together: &Together, victim: u16) {
     let (code, _, stderr) = together.merge(&[]);
     assert_eq!(code, Some(4), "{stderr}");
-    assert!(stderr.contains(&format!("{named} (on ")) && stderr.contains("has not finished"));
+    let named = format!("shard {victim}/{SHARDS} (on ");
+    assert!(stderr.contains(&named) && stderr.contains("has not finished"), "{stderr}");
     let (code, stdout, _) = together.merge(&["--force"]);
     assert_eq!(code, Some(13));
     let summary: Summary = serde_json::from_str(&stdout).unwrap();
@@ -216,6 +230,31 @@ fn one_that_dies_in_the_window_is_named() {
 #[ignore = "starts a real redis-server"]
 fn the_first_that_dies_is_named_and_the_others_clear_up() {
     one_dies(0, BEGINS, Duration::from_secs(10));
+}
+
+#[test]
+#[ignore = "starts a real Kafka"]
+fn one_that_dies_on_kafka_is_named_and_no_topic_stays() {
+    let mut native = Native::new(exe());
+    let broker = native.start(&SystemConfig::defaults(System::Kafka)).unwrap();
+    let address = broker.addresses().join(",");
+    let before = topics(&address);
+    for (victim, after) in [(3, Duration::from_millis(1500)), (0, Duration::from_secs(12))] {
+        let together = Together::new(&scenario(KAFKA, 10), ["--kafka", &address]);
+        is_named(&together, victim, "kafka base block 1", after);
+        assert_eq!(topics(&address), before, "nothing is left on the broker");
+        is_marked(&together, victim);
+    }
+    broker.stop().unwrap();
+}
+
+/// All topics, by a client of the test's own.
+fn topics(address: &str) -> Vec<String> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
+    let names = metadata.topics().iter().map(|topic| topic.name());
+    names.filter(|name| !name.starts_with("__")).map(str::to_owned).sorted().collect()
 }
 
 #[test]
