@@ -140,6 +140,7 @@ fn main() -> ExitCode {
         tags: BTreeMap::new(),
         selfcheck: "not run".into(),
         interrupted: &AtomicBool::new(false),
+        part: None,
     };
     let finished = study::run(study, &mut Steps).unwrap();
     let cells = summarize(&finished.folder).unwrap().cells;

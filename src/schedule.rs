@@ -4,8 +4,12 @@
 //! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is
 //! what corrects latencies for coordinated omission by construction.
 
+mod shard;
+
 use crate::random::SplitMix64;
 use crate::units::Rate;
+
+pub use shard::{Clients, Placement, Shard, Share};
 
 /// An endless plan of due times for one producer, never decreasing.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! What can be typed. Types only; nothing here does anything.
 
+mod shards;
+
 use super::exit::Code;
 use super::tag;
 use crate::claims;
@@ -7,6 +9,8 @@ use crate::model::System;
 use crate::scenario::{Usd, claim_ids};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use shards::{Engine, MergeArgs, ShardArgs, ShardsArgs};
+use shards::{MERGE_EXAMPLES, SHARDS_EXAMPLES};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -88,6 +92,12 @@ pub enum Command {
     /// Run scenarios and write a run folder for each
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Put the shards of a run together (`run --shard`) to a run like any other
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
+    /// Write the files by which an engine starts the shards of a scenario on many machines
+    #[command(after_help = SHARDS_EXAMPLES)]
+    Shards(ShardsArgs),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
     #[command(after_help = REPORT_EXAMPLES)]
     Report {
@@ -308,11 +318,13 @@ pub struct RunArgs {
     pub scenarios: Vec<String>,
     #[command(flatten)]
     pub overrides: OverrideArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
     /// Fail with exit code 10 unless this holds, such as 'kafka: end_to_end.p99 < 50ms'; repeatable
     #[arg(long, value_name = "RULE")]
     pub threshold: Vec<String>,
     /// Print summary.json on stdout, one line per scenario, and nothing else there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     pub json: bool,
     /// What to find the run by later: --tag change=batch-size; repeatable
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag::parse)]

@@ -48,8 +48,9 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let selfcheck = selfcheck::remembered_or_run(interrupt)?;
     let time_left = TimeLeft::of(scenarios.iter().map(|(_, scenario)| scenario));
+    let part = None;
     let session =
-        Session { results, selfcheck: Some(selfcheck.clone()), tags, time_left, interrupt };
+        Session { results, selfcheck: Some(selfcheck.clone()), tags, time_left, interrupt, part };
     let (runs, codes, elapsed, missed) = Default::default();
     let mut comparing =
         Comparing { args, suite, session, runs, failed: unread, codes, elapsed, missed };

@@ -19,7 +19,7 @@ impl From<&OverrideArgs> for Overrides {
             sweeps: args.sweeps.clone(),
             systems: args.systems.clone(),
             seed: args.seed,
-            in_place: None,
+            ..Self::default()
         }
     }
 }

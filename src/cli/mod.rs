@@ -13,12 +13,15 @@ mod exit;
 mod fetch;
 mod inspect;
 mod list;
+mod merge;
 mod progress;
 mod raw;
 mod results;
 mod run;
 mod selfcheck;
 mod services;
+mod shard;
+mod shards;
 mod signals;
 mod spend;
 mod suite;
@@ -46,6 +49,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
         Command::Run(args) => run::run(args, &interrupt),
+        Command::Merge(args) => merge::merge(args, &interrupt),
+        Command::Shards(args) => shards::shards(args),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
         Command::Export { run, format: ExportFormat::Hgrm, results } => {
@@ -90,6 +95,7 @@ fn set_loudness(command: &Command) {
     let asked = match command {
         Command::Compare(args) => args.loudness,
         Command::Run(args) => args.loudness,
+        Command::Merge(args) => args.loudness,
         Command::Report { loudness, .. } => *loudness,
         _ => LoudnessArgs::default(),
     };

@@ -8,20 +8,28 @@ use super::progress::Display;
 use super::signals::Interrupt;
 use super::spend::{Spending, agreed};
 use super::time_left::TimeLeft;
-use super::{Outcome, loudness, out, out_json, say, selfcheck, tag, width};
+use super::{Outcome, loudness, merge, out, out_json, say, selfcheck, shard, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
 use crate::report;
-use crate::result::{Manifest, Status, Summary, summarize};
+use crate::result::shard::seal;
+use crate::result::{Manifest, Status, Summary, summarize, words};
 use crate::scenario::{self, Overrides, Scenario, Threshold, ThresholdResult};
-use crate::study::{self, Study};
+use crate::study::{self, FinishedStudy, RunPart, Study};
+use crate::units::Span;
 use itertools::Itertools;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
-    let overrides = Overrides::from(&args.overrides);
+    let part = shard::part(&args.shards)?;
+    if part.is_some() && args.scenarios.len() > 1 {
+        let why = "--shard: shards run one scenario together: name one";
+        return Err(Failure::new(Code::Usage, why));
+    }
+    let shards = part.as_ref().map_or(1, |part| part.shard.count);
+    let overrides = Overrides { shards, ..Overrides::from(&args.overrides) };
     let tags = tag::all(&args.tags)?;
     // All of them, and all rules, are read before any of them runs.
     let mut scenarios = args
@@ -33,9 +41,12 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let mut chosen = environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
-    let mut session = Session { results, selfcheck: None, tags, time_left, interrupt };
+    let mut session = Session { results, selfcheck: None, tags, time_left, interrupt, part };
     let mut codes = Vec::new();
     for scenario in scenarios {
+        if let Some(part) = session.part.clone() {
+            return run_part(&scenario, &mut chosen, &mut session, &part, &args.shards.merge_into);
+        }
         let done = measure(&scenario, &mut chosen, &mut session)?;
         codes.push(done.code);
         if args.json {
@@ -53,15 +64,17 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
 fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failure> {
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
     for text in texts {
-        let rule = Threshold::parse(text, &labels).map_err(|error| {
-            Failure::new(
-                Code::Usage,
-                format!("--threshold '{text}': {}; {}", error.what, error.remedy),
-            )
-        })?;
-        scenario.thresholds.push(rule);
+        scenario.thresholds.push(rule(text, &labels)?);
     }
     Ok(())
+}
+
+/// A threshold as typed.
+pub fn rule(text: &str, labels: &[String]) -> Result<Threshold, Failure> {
+    Threshold::parse(text, labels).map_err(|error| {
+        let why = format!("--threshold '{text}': {}; {}", error.what, error.remedy);
+        Failure::new(Code::Usage, why)
+    })
 }
 
 /// A scenario that was run, rendered and judged.
@@ -97,6 +110,8 @@ pub struct Session<'a> {
     pub tags: BTreeMap<String, String>,
     pub time_left: TimeLeft,
     pub interrupt: &'a Interrupt,
+    /// Where several processes run the scenario together: which of them this is.
+    pub part: Option<RunPart>,
 }
 
 /// Runs one scenario and renders everything that belongs to it.
@@ -105,6 +120,54 @@ pub fn measure(
     chosen: &mut Chosen,
     session: &mut Session<'_>,
 ) -> Result<RenderedRun, Failure> {
+    rendered(studied(scenario, chosen, session)?, &scenario.thresholds, session.results)
+}
+
+/// This process's part of a run that several run together: nothing is judged, and nothing shown,
+/// before it is merged.
+fn run_part(
+    scenario: &Scenario,
+    chosen: &mut Chosen,
+    session: &mut Session<'_>,
+    part: &RunPart,
+    merge_into: &Option<PathBuf>,
+) -> Outcome {
+    let mut finished = studied(scenario, chosen, session)?;
+    let code = match finished.manifest.status {
+        Status::Complete => Code::Fine,
+        Status::Interrupted => Code::Interrupted,
+        Status::Invalid | Status::Failed => Code::Invalid,
+    };
+    finished.manifest.exit_code = code as u8;
+    finished.folder.write_manifest(&finished.manifest)?;
+    seal(&finished.folder)?;
+    let path = finished.folder.path();
+    let together = path.parent().unwrap_or(path).to_owned();
+    let status = words::name(&finished.manifest.status);
+    out(&format!("shard {} of run {}: {status}, in {}", part.shard, part.run_id, path.display()));
+    match merge_into.as_ref().filter(|_| part.shard.leads() && code == Code::Fine) {
+        Some(into) => {
+            let shards = [together];
+            let limit = Span(part.wait.as_nanos() as u64);
+            merge::wait(&shards, Some(limit), session.interrupt)?;
+            let done = merge::merged(&shards, into, false, &[])?;
+            out(&done.ending(into).text());
+            Ok(done.code)
+        }
+        None => {
+            if merge_into.is_none() {
+                say(&format!("next     brokerbench merge {}", together.display()));
+            }
+            Ok(code)
+        }
+    }
+}
+
+fn studied(
+    scenario: &Scenario,
+    chosen: &mut Chosen,
+    session: &mut Session<'_>,
+) -> Result<FinishedStudy, Failure> {
     let (results_dir, interrupt) = (session.results, session.interrupt);
     let selfcheck = session.selfcheck.clone().or_else(selfcheck::remembered);
     session.time_left.begin(scenario);
@@ -124,21 +187,33 @@ pub fn measure(
         environment: chosen.environment.as_mut(),
         environment_because: chosen.because.clone(),
         results_dir,
-        // Not where the binary lies on this machine: what a reader would type.
-        command_line: std::iter::once("brokerbench".to_owned())
-            .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
-            .collect(),
+        command_line: command_line(),
         tags: session.tags.clone(),
         selfcheck: selfcheck.unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
+        part: session.part.clone(),
     };
     let finished = study::run(study, &mut display);
     display.clear();
     session.time_left.end();
-    let mut finished = finished?;
+    Ok(finished?)
+}
+
+/// As typed, but for where the binary lies on this machine, and secrets.
+pub fn command_line() -> Vec<String> {
+    std::iter::once("brokerbench".to_owned())
+        .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
+        .collect()
+}
+
+/// Judges a run that is on disk by these rules, and renders everything that belongs to it.
+pub fn rendered(
+    mut finished: FinishedStudy,
+    rules: &[Threshold],
+    results_dir: &Path,
+) -> Result<RenderedRun, Failure> {
     let summary = summarize(&finished.folder)?;
-    let findings: Vec<_> =
-        scenario.thresholds.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
+    let findings: Vec<_> = rules.iter().map(|rule| rule.evaluate(&summary.cells)).collect();
     let code =
         of_run(finished.manifest.status, &summary, findings.iter().all(|finding| finding.held));
     finished.manifest.exit_code = code as u8;

@@ -17,6 +17,7 @@ use crate::model::Latency;
 use crate::payload::{Envelope, FULL, Reading, read};
 use crate::record::{Consumed, LatencyRecorder, Silences};
 use crate::scenario::Model;
+use crate::schedule::Share;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Default)]
@@ -113,6 +114,7 @@ pub fn ours(
 }
 
 struct Consumer<'a> {
+    share: Share,
     subscription: u16,
     run: u64,
     message_bytes: usize,
@@ -147,6 +149,7 @@ pub fn consume(
     let mut report = ConsumerReport::default();
     report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
     let mut consumer = Consumer {
+        share: of.share,
         subscription,
         run,
         message_bytes,
@@ -248,6 +251,15 @@ impl Consumer<'_> {
         totals.consumed.add(done_ns, 1);
         totals.last_ns = totals.last_ns.max(done_ns);
         totals.window_consumed += u64::from(control.in_window(done_ns));
+        if !self.share.is_whole() {
+            totals.window_delivered += u64::from(control.in_window(envelope.planned_ns));
+            // What another clock stamped, or who of several machines was last, is not known here.
+            let known = self.share.clients.subscriptions == 1
+                && control.is_comparable(self.share.sender(producer));
+            if !known {
+                return;
+            }
+        }
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
@@ -300,6 +312,7 @@ mod tests {
         let (driver, interrupted) = (&fake, &AtomicBool::new(false));
         let of = Context {
             cell: &cell,
+            share: Share::whole(cell.load.clients()),
             block: 1,
             run: 7,
             clock,

@@ -11,6 +11,7 @@ use super::floor::floor_of;
 use super::gates::{Evidence, judge};
 use super::health::Spent;
 use super::notes::ProducerReport;
+use super::part::{part, parted};
 use super::recovery::{FaultObservations, snapshots};
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
@@ -21,6 +22,7 @@ use crate::result::{
     Resources, WindowRow,
 };
 use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
+use crate::schedule::Share;
 use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -38,8 +40,8 @@ pub fn output(
 ) -> CellOutput {
     let Context { cell, driver, control, .. } = of;
     let (load, now_ns) = (&cell.load, of.clock.now_ns());
-    let start_ns = reports.start_ns;
-    let log = std::mem::take(&mut reports.log);
+    let (start_ns, collected_ns) = (reports.start_ns, reports.collected_ns);
+    let (log, clock) = (std::mem::take(&mut reports.log), reports.clock.take());
     telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
     let mut collected = Collected::of(of, reports, audit, &telemetry);
@@ -111,13 +113,13 @@ pub fn output(
         examples: books.examples(),
         description,
         interrupted: of.interrupted.load(Relaxed),
+        shard: part(of, totals, telemetry.settled, collected_ns.saturating_sub(load_end_ns), clock),
         failures: collected.failures,
         retries: collected.retries,
         error: collected.error,
         ..cell.record(of.block)
     };
-    let (intervals, events, broker_log) = (telemetry.intervals(), telemetry.events, String::new());
-    CellOutput { record, windows, intervals, events, broker_log }
+    parted(record, windows, telemetry, collected.books)
 }
 
 #[derive(Default)]
@@ -163,14 +165,14 @@ impl Collected {
             deadlines: Deadlines::of_consumers(reports.collected_ns),
             ..Self::default()
         };
-        all.producers(reports.produced);
-        all.consumers(load, reports.consumed);
+        all.producers(of.share, reports.produced);
+        all.consumers(of.share, reports.consumed);
         all.censored = all.deadlines.censored(&all.totals, telemetry, load.subscriptions > 0);
         all
     }
 
-    fn producers(&mut self, reports: Vec<ProducerReport>) {
-        for (report, producer) in reports.into_iter().zip(0..) {
+    fn producers(&mut self, share: Share, reports: Vec<ProducerReport>) {
+        for (report, producer) in reports.into_iter().zip(share.producers()) {
             self.seen.add_producer(producer, &report.tenths, report.traces);
             self.totals.add(&report.totals);
             // Equal bounds: adding cannot fail.
@@ -184,18 +186,17 @@ impl Collected {
         }
     }
 
-    fn consumers(&mut self, load: &Load, reports: Vec<ConsumerReport>) {
-        let mut reports = reports.into_iter();
-        for subscription in 0..load.subscriptions {
-            let mut all = Consumed::default();
-            for report in reports.by_ref().take(usize::from(load.consumers).max(1)) {
-                self.seen.add_consumer(subscription, report.gaps);
-                self.cpu.push(report.cpu.by_second);
-                self.totals.add(&report.totals);
-                self.again(("consumer", "consume"), report.comeback);
+    fn consumers(&mut self, share: Share, reports: Vec<ConsumerReport>) {
+        let subscriptions = usize::from(share.clients.subscriptions);
+        self.books.consumed.resize_with(subscriptions, Consumed::default);
+        for (report, (subscription, _)) in reports.into_iter().zip(share.consumers()) {
+            self.seen.add_consumer(subscription, report.gaps);
+            self.cpu.push(report.cpu.by_second);
+            self.totals.add(&report.totals);
+            self.again(("consumer", "consume"), report.comeback);
+            if let Some(all) = self.books.consumed.get_mut(usize::from(subscription)) {
                 all.merge(report.seen);
             }
-            self.books.consumed.push(all);
         }
     }
 

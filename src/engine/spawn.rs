@@ -10,7 +10,7 @@ use super::publish::{produce, run_length};
 use super::sender::Sender;
 use crate::driver::DriverError;
 use crate::payload::{Bodies, BodyError, BodyKind};
-use crate::record::{Harvest, LatencyRecorder, SECOND_NS};
+use crate::record::{Harvest, LatencyRecorder};
 use crate::scenario::{Cell, PayloadKind};
 use std::sync::mpsc::{self, channel};
 use std::thread::{self, ScopedJoinHandle};
@@ -27,11 +27,9 @@ pub fn start_consumers<'scope>(
     deliveries: &'scope Deliveries,
     harvest_to: &mpsc::Sender<Harvest>,
 ) -> Result<Vec<ScopedJoinHandle<'scope, ConsumerReport>>, CellRunError> {
-    let load = &of.cell.load;
     let (ready_to, ready) = channel::<Result<(), DriverError>>();
     let mut handles = Vec::new();
-    let each = |subscription| (0..load.consumers).map(move |consumer| (subscription, consumer));
-    for (subscription, consumer) in (0..load.subscriptions).flat_map(each) {
+    for (subscription, consumer) in of.share.consumers() {
         let (ready_to, recorder) = (ready_to.clone(), LatencyRecorder::new(harvest_to.clone()));
         handles.push(scope.spawn(move || match of.driver.subscriber(subscription, consumer) {
             Ok(subscriber) => {
@@ -52,22 +50,24 @@ pub fn start_consumers<'scope>(
     Ok(handles)
 }
 
-/// Connects every producer and starts the load at one time for all of them, which is returned.
+/// Connects every producer and starts the load at one time for all of them, which `when` tells once
+/// all are connected, and which is returned.
 pub fn start_producers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     of: Context<'scope>,
     disturb: Option<(u64, u64)>,
     harvest_to: &mpsc::Sender<Harvest>,
+    when: impl FnOnce() -> Result<u64, CellRunError>,
 ) -> Result<(Vec<ScopedJoinHandle<'scope, ProducerReport>>, u64), CellRunError> {
     let mut ready = Vec::new();
-    for producer in 0..of.cell.load.producers {
+    for producer in of.share.producers() {
         let run_length = run_length(of.cell);
         ready.push((
             producer,
             Sender::new(of.driver, of.cell, of.run, producer, run_length, of.clock)?,
         ));
     }
-    let start_ns = of.clock.now_ns() + SECOND_NS / 20;
+    let start_ns = when()?;
     let disturb = disturb.map(|(after, length)| (start_ns + after, length));
     let start = |(producer, sender)| {
         let recorder = LatencyRecorder::new(harvest_to.clone());

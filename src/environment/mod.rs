@@ -6,6 +6,7 @@
 //! the driver's to prove.
 
 mod broker_cache;
+mod clock_sync;
 pub mod docker;
 mod doctor;
 mod external;
@@ -23,6 +24,7 @@ mod watch;
 
 use crate::model::{Software, System};
 pub use broker_cache::{BrokerCache, Shelf};
+pub use clock_sync::synchronised_by;
 pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;

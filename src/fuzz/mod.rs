@@ -7,8 +7,9 @@
 //! is for the tests beside the parsers.
 
 use crate::model::Latency;
+use crate::record::StoredBooks;
 use crate::result::{CellRecord, Manifest, ScenarioInfo, Status, Summary, WindowRow, files, hlog};
-use crate::result::{Censored, Distribution, parse_windows};
+use crate::result::{Censored, Distribution, Tally, parse_windows};
 use crate::scenario::{self, Overrides};
 use crate::{access, claims, driver, export, payload, report, wire};
 use std::path::Path;
@@ -73,12 +74,20 @@ pub fn comparison(bytes: &[u8]) -> bool {
 
 /// `latency.hlog`, and what is read out of its histograms.
 pub fn hlog(bytes: &[u8]) -> bool {
+    // A shard's, too.
+    let _ = Tally::default().add(bytes, Path::new(NOWHERE));
     let Ok(merged) = hlog::merged(bytes, Path::new(NOWHERE)) else { return false };
     for histogram in merged.values() {
         let quantiles = Distribution::of(histogram, Censored::default()).quantiles();
         let _ = (quantiles, export::hgrm::encode(histogram, 1e6));
     }
     merged.contains_key(&Latency::Publish)
+}
+
+/// The books of a shard, unpacked.
+pub fn books(bytes: &[u8]) -> bool {
+    let stored = serde_json::from_slice::<StoredBooks>(bytes);
+    stored.is_ok_and(|stored| stored.restored().is_ok())
 }
 
 /// A received message, of any size that a scenario may have asked for.

@@ -20,6 +20,7 @@ const TARGETS: [(&str, Target, &[&str], u32); 8] = [
     ("run", run, &["fuzz/seeds/run"], 60),
     ("comparison", comparison, &["fuzz/seeds/comparison"], 20),
     ("hlog", hlog, &["fuzz/seeds/hlog"], 300),
+    ("books", books, &["fuzz/seeds/books"], 300),
     ("envelope", envelope, &["fuzz/seeds/envelope"], 2000),
     ("redis", redis, &["fuzz/seeds/redis"], 2000),
     ("kafka", kafka, &["fuzz/seeds/kafka"], 2000),
@@ -186,6 +187,11 @@ fn comparisons_survive_mutations() {
 #[test]
 fn interval_logs_survive_mutations() {
     survives_mutations("hlog");
+}
+
+#[test]
+fn books_of_shards_survive_mutations() {
+    survives_mutations("books");
 }
 
 #[test]

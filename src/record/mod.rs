@@ -10,7 +10,9 @@ mod seqset;
 mod silences;
 
 pub use histograms::{Harvest, LatencyRecorder, Timings, new_histogram};
-pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
+pub use ledger::{
+    AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey, StoredBooks,
+};
 pub use per_second::{PerSecond, SECOND_NS};
 pub use seqset::SeqSet;
 pub use silences::{

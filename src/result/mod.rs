@@ -18,8 +18,10 @@ mod names;
 mod observation;
 mod raw;
 mod restart;
+pub mod shard;
 mod summarize;
 mod summary;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod words;
@@ -49,3 +51,4 @@ pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
     Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };
+pub use tally::Tally;

@@ -181,6 +181,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             description: description(system),
             interrupted: false,
             error: None,
+            shard: None,
         },
         windows,
         events: vec![Event {
@@ -190,6 +191,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
         }],
         intervals,
         broker_log: "INFO started\n".into(),
+        books: None,
     }
 }
 
@@ -269,6 +271,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         settings_found: BTreeMap::new(),
         provided: BTreeMap::new(),
         storage: None,
+        sharded: None,
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

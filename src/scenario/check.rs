@@ -89,7 +89,8 @@ pub(super) fn fresh_brokers(times: Option<u32>, blocks: u32) -> Check {
     check(enough, "fresh-brokers", what, &format!("write {least} or more"))
 }
 
-fn rate(load: &Load) -> Check {
+fn rate(load: &Load, shards: u16) -> Check {
+    let fastest = Rate::from_f64(FASTEST.per_s() * f64::from(shards.max(1)));
     match (load.model, load.rate) {
         (Model::Open, None) if load.half_of.is_none() => refuse(
             "load.rate",
@@ -105,7 +106,7 @@ fn rate(load: &Load) -> Check {
             "a rate of zero sends nothing",
             "write a rate above zero, such as `10k/s`",
         ),
-        (Model::Open, Some(rate)) if rate > FASTEST => {
+        (Model::Open, Some(rate)) if rate > fastest => {
             let what = format!("no generator on one machine offers more than {FASTEST}");
             refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do")
         }
@@ -128,8 +129,9 @@ fn request_timeout(load: &Load) -> Check {
     check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
 }
 
-pub(super) fn load(load: &Load) -> Check {
-    rate(load)?;
+/// `shards` is how many processes run it together.
+pub(super) fn load(load: &Load, shards: u16) -> Check {
+    rate(load, shards)?;
     let longest = format_args!("longer than {LONGEST}");
     for (key, span, may_be_zero) in [
         ("load.warm-up", load.warm_up, true),
@@ -181,7 +183,8 @@ pub(super) fn load(load: &Load) -> Check {
     let what = format_args!(
         "producers and consumers together would be {threads} threads, more than {MOST_THREADS}"
     );
-    check(threads <= MOST_THREADS, key, what, "lower `producers`, `subscriptions` or `consumers`")?;
+    let most = MOST_THREADS * u64::from(shards.max(1));
+    check(threads <= most, key, what, "lower `producers`, `subscriptions` or `consumers`")?;
     let remedy = "write a size such as `16MiB`";
     check(load.backlog.0 > 0, "load.backlog", "nothing could ever be sent", remedy)
 }
@@ -226,7 +229,7 @@ pub(super) fn half_of(load: &Load, experiment: Option<&Experiment>) -> Check {
     refuse("load.rate", what, "write a rate such as `10k/s`")
 }
 
-pub(super) fn message(message: &Message, load: &Load) -> Check {
+pub(super) fn message(message: &Message, load: &Load, shards: u16) -> Check {
     let (size, key) = (message.size, "message.size");
     let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
     check(size.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
@@ -239,7 +242,8 @@ pub(super) fn message(message: &Message, load: &Load) -> Check {
         "plain load stops at {LARGEST_MESSAGE}; larger messages come with the size ladder"
     );
     check(size <= LARGEST_MESSAGE, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
-    let held = u128::from(load.producers) * u128::from(load.in_flight) * u128::from(size.0);
+    let producers = load.producers.div_ceil(shards.max(1));
+    let held = u128::from(producers) * u128::from(load.in_flight) * u128::from(size.0);
     let many = load.in_flight;
     let what = format_args!(
         "{many} messages of {size} in flight need more memory than {LARGEST_IN_FLIGHT}"

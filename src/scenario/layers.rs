@@ -25,6 +25,8 @@ pub struct Overrides {
     pub seed: Option<u64>,
     /// A system of a service in place of all those of the file, asked the same question.
     pub in_place: Option<System>,
+    /// How many shards run it together; 0 and 1 are one process.
+    pub shards: u16,
 }
 
 /// Keys of a label that mean the same at a service. The others are of brokers that we start.

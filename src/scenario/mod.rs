@@ -49,7 +49,7 @@ pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use shards::{ServerKind, Shards};
 pub use sns_check::text_len as sns_text_len;
-pub use source::names;
+pub use source::{names, text};
 pub use system::{
     ClientLibrary, ClusterType, Consume, ConsumeMode, Reply, SystemConfig, Topic, WaitAof,
 };

@@ -205,8 +205,8 @@ fn cells_at(
     let loads: Vec<Load> =
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {
-        check::load(load)?;
-        check::message(&message, load)?;
+        check::load(load, overrides.shards)?;
+        check::message(&message, load, overrides.shards)?;
         one_side_check::load(load, experiment.as_ref(), base.guarantee)?;
     }
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;

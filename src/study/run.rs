@@ -11,6 +11,7 @@ mod end;
 mod first;
 mod gone;
 mod half;
+mod part;
 mod refuse;
 mod step;
 mod window;
@@ -29,6 +30,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+pub use part::RunPart;
+pub use refuse::can_shard;
 pub use step::Step;
 use step::in_short;
 
@@ -52,6 +55,8 @@ pub struct Study<'a> {
     /// `passed`, `failed: …` or `not run`.
     pub selfcheck: String,
     pub interrupted: &'a AtomicBool,
+    /// Where several processes run the scenario together: which of them this is.
+    pub part: Option<RunPart>,
 }
 
 /// A finished run: where it lies and what it lacks.
@@ -98,7 +103,11 @@ pub fn run(
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     refuse::to_spin_on(cores, study.scenario, ours)?;
-    let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
+    refuse::shards(&study)?;
+    let folder = match &study.part {
+        Some(part) => RunFolder::create_shard(study.results_dir, &part.run_id, part.shard)?,
+        None => RunFolder::create(study.results_dir, &study.scenario.name)?,
+    };
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
     folder.write_manifest(&manifest)?;
@@ -318,22 +327,17 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let tail: String = self
-            .folder
-            .name()
-            .chars()
-            .rev()
-            .take(6)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        broker.target(&format!("bb-{tail}-{name}"), self.clock)
+        let of_run = match &self.study.part {
+            Some(part) => part.run_id.as_str(),
+            None => self.folder.id(),
+        };
+        broker.target(&format!("bb-{of_run}-{name}"), self.clock)
     }
 
     /// Names a cell in every envelope of it; no two runs share one.
     fn run_number(&self, number: u64) -> u64 {
-        let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let own = || u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let run = self.study.part.as_ref().map_or_else(own, RunPart::number);
         SplitMix64::stream(run, number).next_u64()
     }
 

@@ -22,6 +22,7 @@ mod redis;
 mod run;
 mod secure;
 mod secured;
+mod shards;
 mod share;
 mod size;
 #[cfg(feature = "aws")]

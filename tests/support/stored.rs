@@ -87,5 +87,6 @@ fn cell() -> CellOutput {
         events,
         intervals,
         broker_log: "started\n".into(),
+        ..CellOutput::default()
     }
 }

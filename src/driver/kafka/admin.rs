@@ -115,23 +115,42 @@ impl Admin {
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
-        use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation};
-        let Clients { settings, log, clock, .. } = &self.clients;
-        let made = match self.create(name, topic, topic.replicas.into())? {
+        self.create(name, topic, false)?;
+        self.await_leaders(name, topic)
+    }
+
+    /// The same of a topic that another process may have made.
+    pub fn make_topic_once(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        self.create(name, topic, true)?;
+        self.await_leaders(name, topic)
+    }
+
+    fn create(&self, name: &str, topic: &Topic, may_exist: bool) -> Result<(), DriverError> {
+        use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation, TopicAlreadyExists};
+        let made = match self.ask_for(name, topic, topic.replicas.into())? {
             // Where a cluster demands more than the one copy that nobody asked for: its default.
             Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
-                self.create(name, topic, DEFAULT_COPIES)?
+                self.ask_for(name, topic, DEFAULT_COPIES)?
             }
             made => made,
         };
-        if let Err(code) = made {
-            let policy = match code {
-                PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
-                _ => "",
-            };
-            return Err(refused("make a topic", log.explain(format!("{name}: {code}{policy}"))));
+        match made {
+            Ok(()) => Ok(()),
+            Err(TopicAlreadyExists) if may_exist => Ok(()),
+            Err(code) => {
+                let policy = match code {
+                    PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
+                    _ => "",
+                };
+                let why = self.clients.log.explain(format!("{name}: {code}{policy}"));
+                Err(refused("make a topic", why))
+            }
         }
-        // The brokers must agree.
+    }
+
+    /// The brokers must agree.
+    fn await_leaders(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        let Clients { settings, log, clock, .. } = &self.clients;
         let deadline_ns = clock.now_ns() + MAKE.as_nanos() as u64;
         let copies = usize::from(topic.replicas);
         loop {
@@ -176,7 +195,7 @@ impl Admin {
     }
 
     /// Whether the cluster made it.
-    fn create(
+    fn ask_for(
         &self,
         name: &str,
         topic: &Topic,

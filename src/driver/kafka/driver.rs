@@ -1,14 +1,17 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
 use super::admin::{Admin, Entries, KAFKA, REPLICAS};
-use super::capability::{audit, cluster, large, large_socket, reflector, share_work, stall, work};
+use super::capability::{
+    audit, board, cluster, large, large_socket, reflector, share_work, stall, work,
+};
 use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::publisher::KafkaPublisher;
 use super::load::share::ShareSubscriber;
 use super::load::subscriber::KafkaSubscriber;
 use super::settings::{ClientSettings, read};
 use crate::driver::capability::{
-    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
@@ -304,6 +307,10 @@ impl Driver for KafkaDriver {
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         let partitions = self.cell.config.topic.partitions;
         Ok(Box::new(cluster::KafkaCluster { target: self.target.clone(), partitions }))
+    }
+
+    fn board(&self, name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Ok(Box::new(board::KafkaBoard::open(self, name)?))
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {

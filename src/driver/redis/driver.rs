@@ -2,7 +2,7 @@
 
 use super::capability::audit::AuditReader;
 use super::capability::cluster::RedisCluster;
-use super::capability::{cache, large, requests, stall, work};
+use super::capability::{board, cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
 use super::load::connection::Connection;
@@ -18,7 +18,8 @@ use super::survival;
 use super::toll;
 use super::{CLOSE, PROBE, RETRY};
 use crate::driver::capability::{
-    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::packing::Unpacking;
 use crate::driver::work::{WorkQueue, WorkTerms};
@@ -356,6 +357,10 @@ impl Driver for RedisDriver {
 
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         Ok(Box::new(self.outside()))
+    }
+
+    fn board(&self, name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Ok(Box::new(board::RedisBoard::open(self, name)?))
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {

@@ -221,7 +221,7 @@ mod tests {
             ..CellRecord::empty()
         };
         let (windows, events) = (Vec::new(), Vec::new());
-        CellOutput { record, windows, events, intervals: vec![interval], broker_log: String::new() }
+        CellOutput { record, windows, events, intervals: vec![interval], ..CellOutput::default() }
     }
 
     fn failed(change: impl FnOnce(&mut CellRecord), ms: u64) -> Option<ProbeFailure> {

@@ -1,7 +1,7 @@
 //! What is known before anything has run: the manifest, the machine, and what its fault proxy
 //! costs.
 
-use super::Study;
+use super::{RunPart, Study};
 use crate::clock;
 use crate::environment::memory_total;
 use crate::fault::proxy::{Cost, cost};
@@ -41,6 +41,7 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         host: host(),
         selfcheck: study.selfcheck.clone(),
         warnings: warnings.collect(),
+        sharded: study.part.as_ref().map(RunPart::info),
         ..Manifest::default()
     }
 }

@@ -2,7 +2,8 @@
 
 use super::Study;
 use crate::environment::EnvironmentError;
-use crate::scenario::{FaultPlan, Scenario, SystemConfig};
+use crate::scenario::{Cell, FaultPlan, Model, Scenario, SystemConfig};
+use crate::schedule::{Shard, Share};
 
 /// Nothing is broken that we did not start.
 pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
@@ -54,6 +55,48 @@ pub fn to_spin_on(
     Ok(())
 }
 
+/// Several processes run plain load at a fixed rate together, on brokers that all of them reach.
+pub fn shards(study: &Study<'_>) -> Result<(), EnvironmentError> {
+    let Some(part) = &study.part else { return Ok(()) };
+    if study.environment.name() != "external" {
+        return Err(EnvironmentError::refused(
+            "shards on several machines load brokers that run already",
+            "name them by --kafka, --redis or --targets",
+        ));
+    }
+    can_shard(study.scenario, part.shard.count)
+}
+
+/// Whether so many shards can run it together.
+pub fn can_shard(scenario: &Scenario, count: u16) -> Result<(), EnvironmentError> {
+    let shard = Shard { index: 0, count };
+    scenario.cells().iter().try_for_each(|cell| of_shards(cell, shard))
+}
+
+fn of_shards(cell: &Cell, shard: Shard) -> Result<(), EnvironmentError> {
+    let load = &cell.load;
+    let alone = [
+        (cell.experiment.is_some(), "`experiment`", "write a plain `load`"),
+        (!cell.faults.is_empty(), "`faults`", "remove them"),
+        (load.half_of.is_some(), "a rate that the run finds", "write `load.rate: 10k/s`"),
+        (load.model == Model::Closed, "`load.model: closed`", "write `open`, and a rate"),
+        (!load.best_of.is_empty(), "`load.best-of`", "write one setting"),
+    ];
+    if let Some((_, what, remedy)) = alone.into_iter().find(|(found, ..)| *found) {
+        let label = &cell.label;
+        let what = format!("`{label}`: {what} is for one process, and this is one of several");
+        return Err(EnvironmentError::refused(what, remedy));
+    }
+    let share = Share { shard, placement: load.placement, clients: load.clients() };
+    match share.idle() {
+        Some(idle) => Err(EnvironmentError::refused(
+            format!("`{}`: shard {idle} would have neither producer nor consumer", cell.label),
+            "raise `load.producers` or `load.consumers`, or start fewer shards",
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +118,26 @@ mod tests {
         for words in ["`systems.kafka` has `nodes: 5`", "`systems.two` has", "--kafka"] {
             assert!(refused.contains(words), "{refused}");
         }
+    }
+
+    #[test]
+    fn shards_have_plain_load_and_something_to_do() {
+        let refused = |load: &str, count: u16| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-lists]\nload: {{{load}}}\n"
+            );
+            let scenario = from_text("t.yaml", &text, &Overrides::default()).unwrap();
+            let shard = Shard { index: 0, count };
+            of_shards(&scenario.cells()[0], shard).err().map(|error| error.to_string())
+        };
+        let open = "model: open, rate: 1k/s, producers: 4, consumers: 2";
+        assert_eq!(refused(open, 4), None);
+        let idle = refused(open, 5).unwrap();
+        assert!(idle.contains("shard 4/5 would have neither"), "{idle}");
+        let closed = refused("model: closed, producers: 4", 4).unwrap();
+        assert!(closed.contains("`load.model: closed` is for one process"), "{closed}");
+        let half = refused("model: open, rate: half-capacity", 1).unwrap();
+        assert!(half.contains("a rate that the run finds"), "{half}");
     }
 
     #[test]
