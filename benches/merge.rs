@@ -12,6 +12,7 @@ use brokerbench::result::{
 use brokerbench::schedule::{Placement, Shard};
 use brokerbench::study::merge::{Merge, merge};
 use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -136,6 +137,8 @@ fn write(results: &Path, shard: Shard, seconds: u64) {
             waited_ns: SECOND,
             settled: Some(true),
             clock: ShardClock::default(),
+            cut_off: BTreeMap::new(),
+            toll: BTreeMap::new(),
         }),
         ..CellRecord::empty()
     };

@@ -5,6 +5,7 @@
 //! judged anew, on the whole; those of the harness each shard has judged of its own machine, and
 //! one that failed spoils the cell.
 
+use super::comeback::{Reasons, add};
 use super::gates::{Evidence, judge};
 use crate::model::Latency;
 use crate::record::{Books, Counted, SECOND_NS, new_histogram};
@@ -312,8 +313,26 @@ impl CellMerge {
                 false => record.window_consumed.max(recorded(Latency::EndToEnd)),
             },
             failures: record.failures.clone(),
+            cut_off: self.parts.iter().fold(Reasons::new(), |mut all, part| {
+                add(&mut all, part.cut_off.clone());
+                all
+            }),
+            toll: self.toll(),
+            // Shards load what is made for them, and outlive nothing.
+            shared: false,
             faults: false,
         }
+    }
+
+    /// What a broker does to itself all shards are told alike, and what it does to clients each of
+    /// its own: the most that one was told is there for sure.
+    fn toll(&self) -> Reasons {
+        let mut most = Reasons::new();
+        for (what, count) in self.parts.iter().flat_map(|part| &part.toll) {
+            let known = most.entry(what.clone()).or_default();
+            *known = (*known).max(*count);
+        }
+        most
     }
 }
 

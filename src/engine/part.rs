@@ -3,6 +3,7 @@
 //! the parts together. Of its gates those remain that look at this machine alone.
 
 use super::collect::Telemetry;
+use super::comeback::Reasons;
 use super::control::Context;
 use super::totals::Totals;
 use crate::model::Latency;
@@ -20,6 +21,7 @@ pub fn part(
     settled: Option<bool>,
     waited_ns: u64,
     clock: Option<ShardClock>,
+    (cut_off, toll): (Reasons, Reasons),
 ) -> Option<ShardPart> {
     let share = of.share;
     (!share.is_whole()).then(|| ShardPart {
@@ -34,6 +36,8 @@ pub fn part(
         waited_ns,
         settled,
         clock: clock.unwrap_or_default(),
+        cut_off,
+        toll,
     })
 }
 

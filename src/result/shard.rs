@@ -69,6 +69,12 @@ pub struct ShardPart {
     /// Whether warm-up had settled; `None` where it was too short to tell.
     pub settled: Option<bool>,
     pub clock: ShardClock,
+    /// Why its clients were cut off or refused, and how often.
+    #[serde(default)]
+    pub cut_off: BTreeMap<String, u64>,
+    /// What the broker counted meanwhile of what it does by itself, as this shard was told.
+    #[serde(default)]
+    pub toll: BTreeMap<String, u64>,
 }
 
 /// How well a shard's clock is known against that of the first.

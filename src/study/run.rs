@@ -327,11 +327,12 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let of_run = match &self.study.part {
-            Some(part) => part.run_id.as_str(),
-            None => self.folder.id(),
-        };
-        broker.target(&format!("bb-{of_run}-{name}"), self.clock)
+        let mark = self.study.part.as_ref().map(RunPart::mark);
+        let name = format!("bb-{}-{name}", mark.as_deref().unwrap_or(self.folder.id()));
+        match self.leads() {
+            true => broker.target(&name, self.clock),
+            false => broker.target_of_another(&name, self.clock),
+        }
     }
 
     /// Names a cell in every envelope of it; no two runs share one.

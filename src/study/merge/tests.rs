@@ -46,6 +46,8 @@ fn part(shard: Shard) -> ShardPart {
         waited_ns: 5_000_000_000,
         settled: None,
         clock: ShardClock { host: format!("host-{}", shard.index), ..ShardClock::default() },
+        cut_off: BTreeMap::new(),
+        toll: BTreeMap::new(),
     }
 }
 

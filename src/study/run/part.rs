@@ -34,6 +34,11 @@ impl RunPart {
         Sharded { run_id, count: shard.count, shard: Some(shard), parts: Vec::new() }
     }
 
+    /// What everything that the run makes is called after, as long as the marks of other runs.
+    pub fn mark(&self) -> String {
+        digest(&self.run_id).chars().take(6).collect()
+    }
+
     /// Names the run in every envelope.
     pub fn number(&self) -> u64 {
         let digest = digest(&self.run_id);
@@ -75,7 +80,8 @@ impl RunningStudy<'_, '_> {
         of: &RunPart,
         broker: &mut dyn Broker,
     ) -> Result<CellOutput, StudyError> {
-        self.windows += 1;
+        // The same for all shards, also where one of them could not begin a cell before.
+        self.windows = self.done as u64 + 1;
         let place = format!("{}-{block}-{}", cell.label, self.windows);
         let target = self.target(broker, &place);
         match self.together(cell, block, of, target, broker) {

@@ -2,6 +2,7 @@
 
 use super::Study;
 use crate::environment::EnvironmentError;
+use crate::model::Software;
 use crate::scenario::{Cell, FaultPlan, Model, Scenario, SystemConfig};
 use crate::schedule::{Shard, Share};
 
@@ -81,6 +82,11 @@ fn of_shards(cell: &Cell, shard: Shard) -> Result<(), EnvironmentError> {
         (load.half_of.is_some(), "a rate that the run finds", "write `load.rate: 10k/s`"),
         (load.model == Model::Closed, "`load.model: closed`", "write `open`, and a rate"),
         (!load.best_of.is_empty(), "`load.best-of`", "write one setting"),
+        // What the shards say to each other goes through clients that outlive nothing.
+        (load.deadline.is_some(), "`load.deadline`", "remove it"),
+        // Where it ended is known to the first shard alone.
+        (cell.config.existing().is_some(), "what is there already", "leave its name out"),
+        (cell.config.system.software() == Software::Sns, "SNS", "leave its label out"),
     ];
     if let Some((_, what, remedy)) = alone.into_iter().find(|(found, ..)| *found) {
         let label = &cell.label;
@@ -136,6 +142,8 @@ mod tests {
         assert!(idle.contains("shard 4/5 would have neither"), "{idle}");
         let closed = refused("model: closed, producers: 4", 4).unwrap();
         assert!(closed.contains("`load.model: closed` is for one process"), "{closed}");
+        let outlives = refused(&format!("{open}, deadline: 30s"), 2).unwrap();
+        assert!(outlives.contains("`load.deadline` is for one process"), "{outlives}");
         let half = refused("model: open, rate: half-capacity", 1).unwrap();
         assert!(half.contains("a rate that the run finds"), "{half}");
     }

@@ -22,8 +22,9 @@ pub struct RedisBoard {
 
 impl RedisBoard {
     pub fn open(driver: &RedisDriver, name: &str) -> Result<Self, DriverError> {
-        let connection = Connection::open(&driver.primary.find()?)?;
         let key = format!("{}-{name}", driver.target.name);
+        // On a Cluster it has a slot of its own.
+        let connection = Connection::open(&driver.primary.of(&key).find()?)?;
         Ok(Self { connection, name: driver.target.name.clone(), key, last: "0".into() })
     }
 }
