@@ -4,7 +4,7 @@
 //! A token dies with the credentials that signed it: its end is never told later than theirs.
 
 use super::SecretString;
-use super::token::{IamChain, SignedLogin, Token, TokenSource, encoded};
+use super::token::{IamChain, SignedLogin, Token, TokenSource, encoded, is_plain};
 use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -71,6 +71,8 @@ impl Presigner {
         let runtime = runtime.map_err(|error| format!("starting tokio: {error}"))?;
         let found = runtime
             .block_on(async { tokio::time::timeout(PATIENCE, credentials(&self.chain)).await });
+        // Who is looked up meanwhile knows no deadline, and would be waited for.
+        runtime.shutdown_background();
         let seconds = PATIENCE.as_secs();
         let (credentials, region) = found
             .map_err(|_| format!("no credentials of AWS within {seconds} s; {NO_CREDENTIALS}"))??;
@@ -83,6 +85,9 @@ impl Presigner {
         region: &str,
         now: SystemTime,
     ) -> Result<Token, String> {
+        if !is_plain(region) {
+            return Err("what AWS's chain names is no region; write `iam: {region: …}`".into());
+        }
         let end = credentials.expiry().unwrap_or(now + LIFE);
         if end <= now {
             return Err("the credentials of AWS are over; renew them, as by `aws sso login`".into());
@@ -313,6 +318,15 @@ mod tests {
         assert_eq!(token(SignedLogin::Msk, late).unwrap().until, at(NOW + 900));
         let over = token(SignedLogin::Msk, keys(None, Some(at(NOW)))).unwrap_err();
         assert!(over.contains("are over"), "{over}");
+    }
+
+    #[test]
+    fn what_is_no_region_is_not_signed_for() {
+        let presigner = Presigner { chain: IamChain::default(), login: SignedLogin::Msk };
+        for region in ["", "evil.test/?", "EU", "eu-central-1\n"] {
+            let refused = presigner.token(keys(None, None), region, at(NOW)).unwrap_err();
+            assert!(refused.contains("no region"), "{region}: {refused}");
+        }
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub use dial::{AccessError, is_path};
 pub use http::{http_client, why_not_connected};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use stream::{AsyncStream, Stream};
-pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
+pub use targets::{
+    Around, Reach, Targets, check_targets, load_targets, targets_from_flags, targets_from_text,
+};
 pub use tls::Tls;
 #[cfg(any(test, fuzzing))]
 pub use token::fuzz;

@@ -4,7 +4,7 @@
 use super::args::{Engine, ShardsArgs};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, shard};
-use crate::access::{Around, targets_from_flags};
+use crate::access::{Around, check_targets, targets_from_flags};
 use crate::result::files::write_atomic;
 use crate::scenario::{self, Overrides};
 use crate::study::can_shard;
@@ -37,10 +37,7 @@ pub fn shards(args: &ShardsArgs) -> Outcome {
     let mut files = rendered(args, &scenario.name);
     files.push((SCENARIO.into(), scenario::text(&args.scenario)?));
     if let Some(targets) = &args.targets {
-        let text = std::fs::read_to_string(targets).map_err(|error| {
-            Failure::new(Code::Usage, format!("--targets {}: {error}", targets.display()))
-        })?;
-        files.push((TARGETS.into(), text));
+        files.push((TARGETS.into(), check_targets(targets)?));
     }
     for (name, text) in &files {
         write_atomic(&args.out.join(name), text.as_bytes())?;
@@ -211,6 +208,20 @@ mod tests {
         assert_eq!(of("redis://:${env:PASSWORD}@redis.test"), Ok(()));
         let refused = of("redis://:s3cret@redis.test").unwrap_err();
         assert!(refused.contains("no reference") && !refused.contains("s3cret"), "{refused}");
+    }
+
+    #[test]
+    fn targets_with_a_password_that_is_written_out_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("targets.yaml");
+        let checked = |password: &str| {
+            let redis = format!("{{address: redis.test, user: me, password: '{password}'}}");
+            std::fs::write(&file, format!("schema: 1\nredis: {redis}\n")).unwrap();
+            check_targets(&file).map(drop).map_err(|error| error.to_string())
+        };
+        assert_eq!(checked("${env:PASSWORD}"), Ok(()));
+        let refused = checked("s3cret").unwrap_err();
+        assert!(refused.contains("${env:NAME}") && !refused.contains("s3cret"), "{refused}");
     }
 
     #[test]

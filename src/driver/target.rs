@@ -24,7 +24,8 @@ pub struct Target {
 pub fn run_prefix(cell: &str) -> Option<String> {
     let mut parts = cell.splitn(3, '-');
     let (first, mark) = (parts.next()?, parts.next()?);
-    let ours = first == "bb" && mark.len() == 6 && parts.next().is_some();
+    let plain = mark.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let ours = first == "bb" && mark.len() == 6 && plain && parts.next().is_some();
     ours.then(|| format!("bb-{mark}-"))
 }
 
@@ -71,7 +72,9 @@ mod tests {
     #[test]
     fn only_what_a_run_of_ours_made_has_its_mark() {
         assert_eq!(run_prefix("bb-abc123-lists-0").as_deref(), Some("bb-abc123-"));
-        for foreign in ["orders", "bb-", "bb-abc123", "bb-abc-lists", "xx-abc123-lists", ""] {
+        let foreign = ["orders", "bb-", "bb-abc123", "bb-abc-lists", "xx-abc123-lists", ""];
+        // One that would stand for many where a server looks for it.
+        for foreign in foreign.into_iter().chain(["bb-******-lists", "bb-[a-z]?-lists"]) {
             assert_eq!(run_prefix(foreign), None, "{foreign}");
         }
     }

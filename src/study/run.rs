@@ -263,6 +263,7 @@ impl RunningStudy<'_, '_> {
             }
         }
         self.keep(&output)?;
+        self.unless_ended(&output.record)?;
         if let Some(error) = output.record.error.filter(|_| broker.check().is_err()) {
             self.gone.entry(cell.label.clone()).or_insert(error);
         }

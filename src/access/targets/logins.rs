@@ -123,8 +123,20 @@ impl LoginPlace<'_> {
         if let Some((key, _)) = foreign.into_iter().find(|(_, given)| *given) {
             return Err(self.problem(&["sasl", "iam", key], "it is MemoryDB's", "remove it"));
         }
+        self.named(&["sasl", "iam", "region"], keys.region.as_deref())?;
         self.over_tls()?;
         token::msk(self.chain(keys)).map_err(|what| self.problem(&["sasl", "mechanism"], what, ""))
+    }
+
+    /// What is signed holds no name that could be taken for something else.
+    fn named(&self, keys: &[&str], name: Option<&str>) -> Result<(), Problem> {
+        match name.is_none_or(token::is_plain) {
+            true => Ok(()),
+            false => {
+                let remedy = "write it as AWS does: a to z, 0 to 9 and dashes";
+                Err(self.problem(keys, "not a name of AWS", remedy))
+            }
+        }
     }
 
     fn over_tls(&self) -> Result<(), Problem> {
@@ -178,6 +190,12 @@ impl LoginPlace<'_> {
             let what = "the address does not tell the name of the cluster, which is signed";
             self.problem(&["iam"], what, "add `cluster: NAME`")
         })?;
+        self.named(&["iam", "region"], iam.region.as_deref())?;
+        self.named(&["iam", "cluster"], Some(&cluster))?;
+        if iam.session.is_some_and(|session| session.nanos() == 0) {
+            let remedy = "write a duration such as `12h`, or remove it";
+            return Err(self.problem(&["iam", "session"], "no time to be signed in", remedy));
+        }
         let session = iam.session.map_or(MEMORYDB_SESSION, |session| session.std());
         let tokens = token::memorydb(self.chain(iam), cluster, user.clone())
             .map_err(|what| self.problem(&["iam"], what, ""))?;

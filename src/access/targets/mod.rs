@@ -91,6 +91,54 @@ pub fn load_targets(path: &Path, around: &Around<'_>) -> Result<Targets, Scenari
     targets_from_text(&name, &text, path.parent().unwrap_or(Path::new("")), around)
 }
 
+/// Whether a targets file holds references where secrets would be: for whoever hands it on. Files
+/// and variables that it names need not be there.
+pub fn check_targets(path: &Path) -> Result<String, ScenarioError> {
+    let name = path.display().to_string();
+    let text = read(path)
+        .map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
+    let tree = parsed(&name, &text)?;
+    match keys_of(&tree) {
+        Ok(_) => Ok(text),
+        Err(problem) => Err(shown(problem.located(&tree), &name)),
+    }
+}
+
+fn parsed(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
+    YamlNode::parse(text).map_err(|cause| {
+        let what = format!("not readable as YAML: {}", cause.what).into();
+        // Without the text: the line could be that of a secret.
+        Problem { what, ..cause }.into_error(source, "")
+    })
+}
+
+/// What the file says, each key of its own type: a secret is a reference by that.
+fn keys_of(tree: &YamlNode) -> Result<TargetsFile, Problem> {
+    if tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() != Some("1") {
+        let what = "a targets file is of version 1";
+        return Err(Problem::new(["schema"], what, "start it with `schema: 1`"));
+    }
+    let file = decode(tree)?;
+    ["kafka", "msk"].into_iter().try_for_each(|block| client_settings(block, tree))?;
+    Ok(file)
+}
+
+fn client_settings(block: &str, tree: &YamlNode) -> Result<(), Problem> {
+    let Some(node) = tree.get(&[block, "client"]) else { return Ok(()) };
+    raw_settings(&[block, "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
+        if problem.what.contains("scenario") {
+            problem.what = Box::from(
+                "this setting is not for `client`: it has keys of its own here, \
+                or is the harness's",
+            );
+            problem.remedy = Box::from(
+                "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)",
+            );
+        }
+        problem
+    })
+}
+
 /// As [`load_targets`], from text; `source` is the name for errors, `folder` where named files lie.
 pub fn targets_from_text(
     source: &str,
@@ -98,25 +146,11 @@ pub fn targets_from_text(
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
-    let tree = YamlNode::parse(text).map_err(|cause| {
-        let what = format!("not readable as YAML: {}", cause.what).into();
-        // Without the text: the line could be that of a secret.
-        Problem { what, ..cause }.into_error(source, "")
-    })?;
+    let tree = parsed(source, text)?;
     let file = || {
-        match tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() {
-            Some("1") => {}
-            _ => {
-                return Err(Problem::new(
-                    ["schema"],
-                    "a targets file is of version 1",
-                    "start it with `schema: 1`",
-                ));
-            }
-        }
-        let file: TargetsFile = decode(&tree)?;
+        let file = keys_of(&tree)?;
         let kafka = |block: &str, keys: Option<KafkaKeys>| {
-            keys.map(|keys| kafka_of(block, keys, &tree, folder, around)).transpose()
+            keys.map(|keys| kafka_of(block, keys, folder, around)).transpose()
         };
         let redis = |block: &str, keys: Option<RedisKeys>| {
             keys.map(|keys| redis_of(block, keys, folder, around)).transpose()
@@ -183,7 +217,6 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
 fn kafka_of(
     block: &str,
     keys: KafkaKeys,
-    tree: &YamlNode,
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Reach, Problem> {
@@ -204,20 +237,6 @@ fn kafka_of(
             )
         };
         addresses.push(host_and_port(broker, None).ok_or_else(wrong)?);
-    }
-    if let Some(node) = tree.get(&[block, "client"]) {
-        raw_settings(&[block, "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
-            if problem.what.contains("scenario") {
-                problem.what = Box::from(
-                    "this setting is not for `client`: it has keys of its own here, \
-                    or is the harness's",
-                );
-                problem.remedy = Box::from(
-                    "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)",
-                );
-            }
-            problem
-        })?;
     }
     let tls = tls_of(block, keys.tls, folder)?;
     let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };

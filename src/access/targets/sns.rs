@@ -27,8 +27,7 @@ pub fn reach(keys: SnsKeys, folder: &Path, around: &Around<'_>) -> Result<Reach,
         let what = "`cluster` and `session` are MemoryDB's";
         return Err(problem(&["sns", "iam"], what, "remove them"));
     }
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if region.is_empty() || !region.chars().all(plain) {
+    if !crate::access::token::is_plain(&region) {
         let remedy = "write it as AWS does, such as eu-central-1";
         return Err(problem(&["sns", "iam", "region"], "not the name of a region", remedy));
     }

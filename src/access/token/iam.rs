@@ -52,8 +52,13 @@ pub fn region_of(address: &str) -> Option<String> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.strip_suffix(".amazonaws.com").or(host.strip_suffix(".amazonaws.com.cn"))?;
     let region = host.rsplit('.').next()?;
+    (region.contains('-') && is_plain(region)).then(|| region.to_owned())
+}
+
+/// Whether it may be the name of a region or of a cluster: both become a part of what is signed.
+pub fn is_plain(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (region.contains('-') && region.chars().all(plain)).then(|| region.to_owned())
+    !name.is_empty() && name.chars().all(plain)
 }
 
 /// The name of a cluster in the address that MemoryDB gives it, such as

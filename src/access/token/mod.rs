@@ -13,7 +13,7 @@ pub use fixed::fixed;
 pub use http::{HttpUrl, encoded};
 #[cfg(not(feature = "aws"))]
 pub use iam::WITHOUT;
-pub use iam::{IamChain, SignedLogin, cluster_of, memorydb, msk, region_of};
+pub use iam::{IamChain, SignedLogin, cluster_of, is_plain, memorydb, msk, region_of};
 pub use oidc::OidcClient;
 #[cfg(any(test, fuzzing))]
 pub use oidc::fuzz;

@@ -5,7 +5,7 @@
 use super::{RunningStudy, StudyError};
 use crate::clock;
 use crate::driver::{self, Driver, DriverError, Target};
-use crate::engine::{BOARDS, Barrier, CellRun, CellRunError, Gathering, Host, Terms};
+use crate::engine::{BOARDS, Barrier, BarrierError, CellRun, CellRunError, Gathering, Host, Terms};
 use crate::environment::{Broker, synchronised_by};
 use crate::inject::Shared;
 use crate::result::shard::Sharded;
@@ -80,7 +80,7 @@ impl RunningStudy<'_, '_> {
         of: &RunPart,
         broker: &mut dyn Broker,
     ) -> Result<CellOutput, StudyError> {
-        // The same for all shards, also where one of them could not begin a cell before.
+        // The same for all shards.
         self.windows = self.done as u64 + 1;
         let place = format!("{}-{block}-{}", cell.label, self.windows);
         let target = self.target(broker, &place);
@@ -91,6 +91,18 @@ impl RunningStudy<'_, '_> {
             })),
             Err(cause) => Err(StudyError::CellRun { label: cell.label.clone(), cause }),
             Ok(output) => Ok(output),
+        }
+    }
+
+    /// Whoever ends, all end: of no cell after that one could the shards make a whole.
+    pub(super) fn unless_ended(&self, record: &CellRecord) -> Result<(), StudyError> {
+        let goes_on = self.study.part.is_none() || self.interrupted();
+        match record.error.as_ref().filter(|_| !goes_on) {
+            None => Ok(()),
+            Some(why) => {
+                let cause = CellRunError::from(BarrierError::Ended(why.clone()));
+                Err(StudyError::CellRun { label: record.label.clone(), cause })
+            }
         }
     }
 
