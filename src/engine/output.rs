@@ -17,6 +17,7 @@ use super::saturated::{Pace, saturated};
 use super::totals::Totals;
 use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
+use crate::result::shard::{ShardClock, ShardPart};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
     Resources, WindowRow,
@@ -47,6 +48,7 @@ pub fn output(
     let mut collected = Collected::of(of, reports, audit, &telemetry);
     let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
+    let waited_ns = collected_ns.saturating_sub(load_end_ns);
     let mut faults =
         collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
     let rate_per_s = load.rate.map(|rate| rate.per_s());
@@ -72,6 +74,7 @@ pub fn output(
         held_by_consumers: held_by_consumers.unwrap_or(0.0),
         acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
     };
+    let handled = if foreign { totals.window_consumed } else { totals.window_sent };
     let (planned, held_back) = (totals.planned, totals.backpressured);
     let counts = |counted: &Counted| Counts::of(counted, planned, held_back, books.acknowledges);
     let record = CellRecord {
@@ -89,12 +92,7 @@ pub fn output(
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(
-            cell,
-            spent.as_ref(),
-            if foreign { totals.window_consumed } else { totals.window_sent },
-            &pace,
-        ),
+        resources: resources(cell, spent.as_ref(), handled, &pace),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -113,14 +111,7 @@ pub fn output(
         examples: books.examples(),
         description,
         interrupted: of.interrupted.load(Relaxed),
-        shard: part(
-            of,
-            totals,
-            telemetry.settled,
-            collected_ns.saturating_sub(load_end_ns),
-            clock,
-            (collected.cut_off.clone(), collected.toll.clone()),
-        ),
+        shard: collected.part(of, telemetry.settled, waited_ns, clock),
         failures: collected.failures,
         retries: collected.retries,
         error: collected.error,
@@ -205,6 +196,18 @@ impl Collected {
                 all.merge(report.seen);
             }
         }
+    }
+
+    /// What a shard knows beside the record of its part.
+    fn part(
+        &self,
+        of: Context<'_>,
+        settled: Option<bool>,
+        waited_ns: u64,
+        clock: Option<ShardClock>,
+    ) -> Option<ShardPart> {
+        let reasons = (self.cut_off.clone(), self.toll.clone());
+        part(of, &self.totals, settled, waited_ns, clock, reasons)
     }
 
     /// Whoever was cut off went on, and so did what it does.

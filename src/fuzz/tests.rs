@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
-const TARGETS: [(&str, Target, &[&str], u32); 8] = [
+const TARGETS: [(&str, Target, &[&str], u32); 9] = [
     (
         "scenario",
         scenario,
