@@ -35,7 +35,8 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
 /// Which consumers of a group have no partition, in words.
 pub(super) fn idle(cell: &Cell) -> Option<String> {
     let (label, point, config) = (&cell.label, &cell.point, &cell.config);
-    let group = config.system == System::Kafka && config.consume.mode == ConsumeMode::Group;
+    let kafka = config.system.base() == System::Kafka;
+    let group = kafka && config.consume.mode == ConsumeMode::Group;
     let (members, shared) = (cell.load.consumers, config.topic.partitions);
     let idle = members.checked_sub(shared).filter(|idle| group && *idle > 0)?;
     Some(format!(

@@ -233,7 +233,7 @@ impl Scenario {
             one_side(cell).into_iter().for_each(&mut warn);
             idle(cell).filter(|_| under_load(&cell)).into_iter().for_each(&mut warn);
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
-            if cell.config.system == System::Kafka
+            if cell.config.system.base() == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST
                 && !set.any(|key| key == "message.max.bytes" || key == "max.message.bytes")
             {

@@ -70,7 +70,7 @@ fn msk_topic(label: &str, config: &SystemConfig, message: &Message) -> Result<()
         Some(ClusterType::Express) => "on Express brokers",
         Some(ClusterType::Serverless) => "on MSK Serverless",
     };
-    if config.topic.replicas != 3 {
+    if config.topic.replicas != 3 && config.existing().is_none() {
         let what = format!("{fixed} a partition has three copies, no more and no fewer");
         return topic(&["replicas"], what, "write `replicas: 3`, or remove the key");
     }

@@ -85,6 +85,7 @@ fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
         (Service::Sns, ["topic", "partitions" | "replicas"]) => {
             Err("SNS has none; `keys` says how many message groups a FIFO topic's load has")
         }
+        (Service::Sns, ["topic", "name"]) => Err("here SNS has a topic of each cell's own"),
         (
             Service::Sns,
             ["broker" | "sentinel" | "server" | "heap" | "reply" | "wait" | "wait-aof", ..],

@@ -196,7 +196,9 @@ impl SystemConfig {
             }
             None => (if msk { MSK_NODES } else { 1 }, None),
         };
-        let replicas = topic.replicas.unwrap_or(if msk { MSK_NODES } else { 1 });
+        // Of a topic that is there already nobody here says how many.
+        let ours = topic.name.is_none();
+        let replicas = topic.replicas.unwrap_or(if msk && ours { MSK_NODES } else { 1 });
         let cluster_type = settings.cluster_type.or(msk.then_some(ClusterType::Standard));
         // Elsewhere AWS sets it, and it is 2.
         let open = cluster_type.is_none_or(|kind| kind == ClusterType::Standard);

@@ -135,7 +135,8 @@ impl ServerInfo {
         let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
         let refuse = |what: &str, cause: String| Err(endpoint.refused(what, cause));
         let (config, own) = (&cell.config, cell.config.library() == ClientLibrary::Direct);
-        let pops = config.system == System::RedisLists && config.consume.mode == ConsumeMode::Pop;
+        let lists = config.system.base() == System::RedisLists;
+        let pops = lists && config.consume.mode == ConsumeMode::Pop;
         if !self.is(OLDEST) {
             let cause = format!("{found} is too old: 6.2 or newer is needed (LMOVE, XAUTOCLAIM)");
             return refuse("prepare", cause);
