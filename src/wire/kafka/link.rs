@@ -10,7 +10,9 @@ use super::answers::{
 };
 use super::frame::{self, Api, CORRELATION, Fields};
 use super::sasl::{self, Scram};
-use crate::access::{Access, Login, Mechanism, OAUTHBEARER, Stream, Tokens};
+use crate::access::{
+    Access, ExposeSecret, Login, Mechanism, OAUTHBEARER, Stream, Token, Tokens,
+};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
     DescribeLogDirsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
@@ -75,12 +77,17 @@ impl Link {
         scram.verify(&last)
     }
 
-    /// Logs in by a token. Whoever refuses it may tell why in an answer that is no error yet.
+    /// Logs in by a token, which is not shown if whoever refuses it repeats it.
     fn bear(&mut self, tokens: &Tokens) -> Result<(), String> {
         let token = tokens.current()?;
+        let borne = self.bear_one(&token, &tokens.reasons());
+        borne.map_err(|why| why.replace(token.value.expose_secret(), "***"))
+    }
+
+    /// Whoever refuses it may tell why in an answer that is no error yet.
+    fn bear_one(&mut self, token: &Token, reasons: &str) -> Result<(), String> {
         self.choose(OAUTHBEARER)?;
-        let reasons = tokens.reasons();
-        let told = self.authenticate(sasl::bearer(&token), &reasons)?;
+        let told = self.authenticate(sasl::bearer(token), reasons)?;
         if told.is_empty() {
             return Ok(());
         }
