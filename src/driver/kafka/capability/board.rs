@@ -31,7 +31,7 @@ impl KafkaBoard {
     pub fn open(driver: &KafkaDriver, name: &str) -> Result<Self, DriverError> {
         let topic = format!("{}-{name}", driver.target.name);
         let replicas = driver.cell.config.topic.replicas;
-        let log = Topic { partitions: 1, replicas, config: BTreeMap::new() };
+        let log = Topic { name: None, partitions: 1, replicas, config: BTreeMap::new() };
         driver.admin()?.make_topic_once(&topic, &log)?;
         let mut clients = driver.clients.clone();
         let settings = &mut clients.settings.producer;
