@@ -293,6 +293,8 @@ impl Connection {
         action: &str,
         command: &Cmd,
     ) -> Result<T, DriverError> {
+        // Whoever asks now and then may live longer than its login.
+        self.stay_signed_in();
         self.collect(command);
         self.answer(LARGEST_REPLY, Instant::now() + self.limit, action)
     }
@@ -310,6 +312,7 @@ impl Connection {
         let mut late = false;
         let length = loop {
             let all_sent = self.write()?;
+            self.pass_logins()?;
             if let Some(length) = self.next_reply()? {
                 break length;
             }
