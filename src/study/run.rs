@@ -297,7 +297,9 @@ impl RunningStudy<'_, '_> {
             return known.clone();
         }
         self.step(&format!("{name}: instrument floor"));
-        let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
+        let own = self.study.part.as_ref().map(|part| part.own(cell));
+        let own = own.as_ref().unwrap_or(cell);
+        let found = floor(own, self.clock, self.study.interrupted).unwrap_or_else(|error| {
             self.warn(format!("{name}: no instrument floor: {error}"));
             Floor::new()
         });

@@ -12,6 +12,7 @@ use crate::result::shard::Sharded;
 use crate::result::{Build, CellOutput, CellRecord, ScenarioInfo, sha256};
 use crate::scenario::{Cell, Scenario};
 use crate::schedule::Shard;
+use crate::units::Rate;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -43,6 +44,16 @@ impl RunPart {
     pub fn number(&self) -> u64 {
         let digest = digest(&self.run_id);
         digest.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or(0)
+    }
+
+    /// About as much of a cell as one shard runs, by itself: for what the path costs here.
+    pub fn own(&self, cell: &Cell) -> Cell {
+        let (mut own, count) = (cell.clone(), self.shard.count.max(1));
+        let load = &mut own.load;
+        load.rate = load.rate.map(|rate| Rate::from_f64(rate.per_s() / f64::from(count)));
+        load.producers = load.producers.div_ceil(count);
+        load.consumers = load.consumers.div_ceil(count);
+        own
     }
 
     /// What all shards must have in common.
@@ -185,5 +196,35 @@ impl RunningStudy<'_, '_> {
         let left = driver.and_then(|driver| driver.clean_up().err()).map(gone);
         let boards = barrier.dismiss().err().map(|error| format!("a board stays: {error}"));
         left.into_iter().chain(boards).for_each(|text| self.warn(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::System;
+    use crate::scenario::Load;
+
+    fn part(run_id: &str) -> RunPart {
+        let shard = Shard { index: 1, count: 4 };
+        RunPart { shard, run_id: run_id.into(), wait: Duration::from_secs(1) }
+    }
+
+    /// What begins with the mark of a run is swept with it.
+    #[test]
+    fn a_run_has_a_mark_of_its_own() {
+        let [one, two] = ["night1-2", "night1-3"].map(|id| part(id).mark());
+        assert_ne!(one, two);
+        assert_eq!(one, part("night1-2").mark());
+        let plain = |mark: &str| mark.len() == 6 && mark.bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(plain(&one) && plain(&two), "{one} {two}");
+    }
+
+    #[test]
+    fn a_shard_has_its_part_of_the_load() {
+        let load = Load { producers: 6, consumers: 2, ..Load::open(Rate::per_second(8000)) };
+        let own = part("x").own(&Cell::plain(System::Fake, load)).load;
+        assert_eq!((own.rate, own.producers), (Some(Rate::per_second(2000)), 2));
+        assert_eq!(own.consumers, 1);
     }
 }
