@@ -183,10 +183,10 @@ pub trait Broker: Send {
     /// It as a driver is given it, who makes what it needs under that name.
     fn target(&self, name: &str, clock: Clock) -> Target {
         self.note(name);
-        self.target_of_another(name, clock)
+        self.target_unnoted(name, clock)
     }
-    /// The same where another process makes and deletes what is called so.
-    fn target_of_another(&self, name: &str, clock: Clock) -> Target {
+    /// The same without a note, where another process makes and deletes what is called so.
+    fn target_unnoted(&self, name: &str, clock: Clock) -> Target {
         let (addresses, routes, access) = (self.addresses(), self.routes(), self.access());
         Target { addresses, routes, access, name: name.to_owned(), clock }
     }

@@ -330,12 +330,9 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let mark = self.study.part.as_ref().map(RunPart::mark);
-        let name = format!("bb-{}-{name}", mark.as_deref().unwrap_or(self.folder.id()));
-        match self.leads() {
-            true => broker.target(&name, self.clock),
-            false => broker.target_of_another(&name, self.clock),
-        }
+        let own = self.study.part.as_ref().map(RunPart::own_mark);
+        let mark = own.as_deref().unwrap_or(self.folder.id());
+        broker.target(&format!("bb-{mark}-{name}"), self.clock)
     }
 
     /// Names a cell in every envelope of it; no two runs share one.

@@ -35,9 +35,16 @@ impl RunPart {
         Sharded { run_id, count: shard.count, shard: Some(shard), parts: Vec::new() }
     }
 
-    /// What everything that the run makes is called after, as long as the marks of other runs.
+    /// What everything that the shards load is called after, as long as the marks of other runs.
     pub fn mark(&self) -> String {
         digest(&self.run_id).chars().take(6).collect()
+    }
+
+    /// The same of what this process alone makes, such as for warming a broker.
+    pub fn own_mark(&self) -> String {
+        let Self { run_id, shard, .. } = self;
+        let own = format!("{run_id} {shard} {} {}", std::process::id(), clock::monotonic_ns());
+        digest(&own).chars().take(6).collect()
     }
 
     /// Names the run in every envelope.
@@ -93,8 +100,8 @@ impl RunningStudy<'_, '_> {
     ) -> Result<CellOutput, StudyError> {
         // The same for all shards.
         self.windows = self.done as u64 + 1;
-        let place = format!("{}-{block}-{}", cell.label, self.windows);
-        let target = self.target(broker, &place);
+        let name = format!("bb-{}-{}-{block}-{}", of.mark(), cell.label, self.windows);
+        let target = broker.target_unnoted(&name, self.clock);
         match self.together(cell, block, of, target, broker) {
             Err(CellRunError::Barrier(error)) => Ok(CellOutput::of_record(CellRecord {
                 error: Some(error.to_string()),
@@ -127,6 +134,11 @@ impl RunningStudy<'_, '_> {
     ) -> Result<CellOutput, CellRunError> {
         let interrupted = self.study.interrupted;
         let mut barrier = self.gathered(cell, of, &target)?;
+        // Not before it is known that this run has its name alone: what is noted is deleted. And by
+        // the first shard only: another one's note would take away what that still audits.
+        if of.shard.leads() {
+            broker.note(&target.name);
+        }
         // From here on all have one time.
         let target = Target { clock: barrier.clock(), ..target };
         let driver = match driver::open(cell, target) {
