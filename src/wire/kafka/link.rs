@@ -10,9 +10,7 @@ use super::answers::{
 };
 use super::frame::{self, Api, CORRELATION, Fields};
 use super::sasl::{self, Scram};
-use crate::access::{
-    Access, ExposeSecret, Login, Mechanism, OAUTHBEARER, Stream, Token, Tokens,
-};
+use crate::access::{Access, ExposeSecret, Login, Mechanism, OAUTHBEARER, Stream, Token, Tokens};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
     DescribeLogDirsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
