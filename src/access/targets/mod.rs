@@ -131,9 +131,8 @@ fn client_settings(block: &str, tree: &YamlNode) -> Result<(), Problem> {
                 "this setting is not for `client`: it has keys of its own here, \
                 or is the harness's",
             );
-            problem.remedy = Box::from(
-                "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)",
-            );
+            problem.remedy =
+                Box::from("remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)");
         }
         problem
     })
