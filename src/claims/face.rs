@@ -16,6 +16,9 @@ pub struct Pick {
     /// The labels of systems that do not stand under their own names there.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Systems of which it says nothing, such as a list that was empty when its broker was killed.
+    #[serde(default)]
+    pub without: Vec<String>,
 }
 
 /// A question with its condition, and one value for each system.

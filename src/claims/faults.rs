@@ -41,12 +41,12 @@ pub fn of_group(group: &[&CellSummary], run: &str) -> Vec<ComparedCell> {
         for figure in FAULT_FIGURES.iter().chain(parts) {
             let block = |cell: &&CellSummary| block_of(cell, point, figure);
             let note = over_all(group, point, figure);
-            let cell = of_blocks(group, point, figure.metric, figure.acknowledged, block, run);
-            cells.push(recompute(ComparedCell { notes: note.into_iter().collect(), ..cell }));
+            let (metric, acknowledged) = (figure.metric, figure.acknowledged);
+            cells.push(of_blocks(group, point, metric, acknowledged, block, note, run));
         }
         for (metric, acknowledged, of) in COUNTS {
             let block = |cell: &&CellSummary| count_of(cell, point, of);
-            cells.push(of_blocks(group, point, metric, acknowledged, block, run));
+            cells.push(of_blocks(group, point, metric, acknowledged, block, None, run));
         }
     }
     cells
@@ -68,6 +68,7 @@ fn of_blocks(
     metric: &Metric,
     acknowledged: bool,
     block: impl Fn(&&CellSummary) -> BlockValue,
+    note: Option<String>,
     run: &str,
 ) -> ComparedCell {
     let mut per_block: Vec<BlockValue> = group.iter().map(block).collect();
@@ -82,6 +83,7 @@ fn of_blocks(
         cell: point.to_owned(),
         kind,
         per_block,
+        notes: note.into_iter().collect(),
         ..cell_of(group[0], metric.name, metric.unit, run)
     })
 }

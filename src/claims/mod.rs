@@ -94,6 +94,12 @@ pub fn headline(id: &str) -> &'static [Headline] {
     row(id).map_or(&[], |row| &row.headline)
 }
 
+/// What a document says of a label in a word or two, where it does.
+pub fn documented(id: &str, label: &str, metric: &str) -> Option<&'static str> {
+    let mut facts = row(id)?.documented.iter();
+    facts.find(|fact| fact.label == label && fact.metric == metric)?.says.as_deref()
+}
+
 /// The one-line rows of a claim.
 pub fn face_rows(id: &str) -> &'static [FaceRow] {
     row(id).map_or(&[], |row| &row.rows)

@@ -156,7 +156,7 @@ fn fault_text(fault: &Fault) -> String {
         ("durably", fault.rto_durable()),
         ("delivery", fault.rto_deliver()),
         ("90 % of the rate", fault.rto_90()),
-        ("a new client", fault.probe_rto_ns.map(Told::Value)),
+        ("a new client", fault.rto_probe()),
         ("every copy", fault.redundancy_ns.map(Told::Value)),
     ];
     let back = |(name, one): (&str, Option<Told>)| match one {
@@ -215,8 +215,8 @@ mod tests {
         assert_eq!(
             fault_text(&known),
             "kill of leader (node-2): publish back after 7.12 s; durably unknown; \
-             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; of it scripted \
-             2.00 s; \
+             delivery 7.30 s; 90 % of the rate unknown; a new client unknown; every copy unknown; \
+             of it scripted 2.00 s; \
              GONE FROM THE BROKER: 1,234 acknowledged messages, 250 ms of them; exit status 9"
         );
         let least = fault_text(&Fault {

@@ -57,24 +57,15 @@ pub fn output(
     let Collected { books, totals, own_lag, .. } = &collected;
     let counted = books.total();
     let spent = window.and_then(|(from, to)| telemetry.health.between(from, to));
-    // What others published has the size that it has.
     let foreign = load.producers == 0;
-    let bytes = match foreign {
-        true => totals.window_bytes / totals.window_consumed.max(1),
-        false => cell.message.size.0,
-    };
+    let bytes = message_bytes(cell, totals);
     let windows = totals.rows(&telemetry, start_ns, window, bytes, u64::from(load.subscriptions));
     let evidence =
         evidence(cell, &collected, counted, window, &windows, spent.as_ref(), &telemetry);
     let (gates, outcome, outcome_because) = judge(&evidence);
     let held_by_consumers = held_by_consumers(load, totals, window);
-    let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
-    let pace = Pace {
-        pacer_busy: evidence.busiest_share.unwrap_or(0.0),
-        held_by_consumers: held_by_consumers.unwrap_or(0.0),
-        acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
-    };
-    let handled = if foreign { totals.window_consumed } else { totals.window_sent };
+    let pace = pace(evidence.busiest_share, held_by_consumers, totals, window);
+    let carried = if foreign { totals.window_consumed } else { totals.window_sent };
     let (planned, held_back) = (totals.planned, totals.backpressured);
     let counts = |counted: &Counted| Counts::of(counted, planned, held_back, books.acknowledges);
     let record = CellRecord {
@@ -92,7 +83,7 @@ pub fn output(
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
-        resources: resources(cell, spent.as_ref(), handled, &pace),
+        resources: resources(cell, spent.as_ref(), carried, &pace),
         gates,
         // The generator's own lag is part of every latency that counts from the plan: the least
         // floor there is.
@@ -118,6 +109,23 @@ pub fn output(
         ..cell.record(of.block)
     };
     parted(record, windows, telemetry, collected.books)
+}
+
+/// What others published has the size that it has.
+fn message_bytes(cell: &Cell, totals: &Totals) -> u64 {
+    match cell.load.producers {
+        0 => totals.window_bytes / totals.window_consumed.max(1),
+        _ => cell.message.size.0,
+    }
+}
+
+fn pace(busiest: Option<f64>, held: Option<f64>, totals: &Totals, window: Window) -> Pace {
+    let length_s = window.map_or(0.0, |(from, to)| to.saturating_sub(from) as f64 / 1e9);
+    Pace {
+        pacer_busy: busiest.unwrap_or(0.0),
+        held_by_consumers: held.unwrap_or(0.0),
+        acked_per_s: totals.window_acked as f64 / length_s.max(f64::MIN_POSITIVE),
+    }
 }
 
 #[derive(Default)]

@@ -102,8 +102,8 @@ impl<'a> FaultCost<'a> {
     }
 
     /// `8.91 s`, or `8.91 s (8.10 s to 9.70 s)` of several; and where some never interrupted,
-    /// `never interrupted (by 1 of 3: 12.0 s at most)`; where some came back only with the end of the
-    /// fault, `> 8.00 s (from 2.30 s, only once healed in 9 of 10 faults)`.
+    /// `never interrupted (by 1 of 3: 12.0 s at most)`; where some came back only with the end of
+    /// the fault, `> 8.00 s (from 2.30 s, only once healed in 9 of 10 faults)`.
     pub fn time_in_words(&self, figure: &FaultFigure) -> String {
         let words =
             |one: Told<f64>| told(one, |ns| if ns == 0.0 { "0".to_owned() } else { time(ns) });

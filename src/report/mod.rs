@@ -17,6 +17,7 @@ mod marks;
 mod observed;
 mod provenance;
 mod quantity;
+mod ratios;
 mod scaling;
 mod table;
 mod text;

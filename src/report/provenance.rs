@@ -23,8 +23,12 @@ fn runs_of<'a>(claim: &'a Claim, runs: &'a [RunInfo]) -> impl Iterator<Item = &'
 
 /// The title of a row, marked where figures of it are of another build.
 pub fn marked_title(claim: &Claim, runs: &[RunInfo]) -> String {
-    let marked = runs_of(claim, runs).any(|run| run.other_build);
-    claim_title(&claim.id) + if marked { MARK } else { "" }
+    claim_title(&claim.id) + mark(claim, runs)
+}
+
+/// Of a row with figures of another build; empty of any other.
+pub fn mark(claim: &Claim, runs: &[RunInfo]) -> &'static str {
+    if runs_of(claim, runs).any(|run| run.other_build) { MARK } else { "" }
 }
 
 /// The scenario of a run, with its status where that is not `complete`, and the mark of another

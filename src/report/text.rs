@@ -3,7 +3,7 @@
 use super::escape;
 use super::face;
 use super::marks;
-use super::provenance::{builds, marked_title, notes, provided, run_facts, run_of, spoilt};
+use super::provenance::{builds, mark, marked_title, notes, provided, run_facts, run_of, spoilt};
 use super::table::{Table, claim_title, details, managed, overview, sources, uses};
 use crate::model::System;
 use crate::result::words::name;
@@ -265,10 +265,9 @@ fn lines_grid(comparison: &Comparison, lines: &[face::FaceLine], width: u16) -> 
 /// The claim in one sentence, marked where its figures are of another build, and which of its runs
 /// are not whole.
 fn said(comparison: &Comparison, claim: &Claim, line: &face::FaceLine) -> Vec<String> {
-    let title = marked_title(claim, &comparison.runs);
-    let mark = title.strip_prefix(&claim_title(&claim.id)).unwrap_or_default();
     let says = line.says.clone().unwrap_or_else(|| claim_title(&claim.id));
-    [says + mark].into_iter().chain(spoilt(claim, &comparison.runs)).collect()
+    let says = says + mark(claim, &comparison.runs);
+    [says].into_iter().chain(spoilt(claim, &comparison.runs)).collect()
 }
 
 /// What is open says why.

@@ -57,7 +57,7 @@ figures! {
     RTO_90 FAULT_RTO_90 "90 % of the rate after" true recovery!(Fault::rto_90);
     SCRIPTED FAULT_SCRIPTED "of it by the script" false value!(scripted_ns);
     REDUNDANCY FAULT_REDUNDANCY "all copies after" false value!(redundancy_ns);
-    PROBE FAULT_PROBE "new client after" false recovery!(|fault: &Fault| fault.probe_rto_ns.map(Told::Value));
+    PROBE FAULT_PROBE "new client after" false recovery!(Fault::rto_probe);
 }
 
 macro_rules! part {

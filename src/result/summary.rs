@@ -443,6 +443,10 @@ impl Fault {
         rto(self.rto_deliver_ns, self.rto_deliver_at_most_ns)
     }
 
+    pub fn rto_probe(&self) -> Option<Told> {
+        self.probe_rto_ns.map(Told::Value)
+    }
+
     pub fn rto_90(&self) -> Option<Told> {
         rto(self.rto_90_ns, self.rto_90_at_most_ns)
     }

@@ -96,8 +96,9 @@ pub fn time(ns: f64) -> String {
     format!("{} {}", unit.of(ns), unit.name())
 }
 
-/// A value as `words` has it, `> 8.00 s` where it is known from below, or that there was no interruption longer than can be seen: an only
-/// broker that was killed and is back at once was interrupted, if for less.
+/// A value as `words` has it, `> 8.00 s` where it is known from below, or that there was no
+/// interruption longer than can be seen: an only broker that was killed and is back at once was
+/// interrupted, if for less.
 pub fn told(told: Told<f64>, words: impl FnOnce(f64) -> String) -> String {
     match told {
         Told::Value(value) => words(value),

@@ -159,7 +159,9 @@ fn within(socket: &Path) {
 #[ignore = "needs redis-server"]
 fn settings_that_are_not_told_promise_nothing() {
     let user = "bench on >pw ~bb-* &bb-* +@all -@admin -@dangerous +info";
-    let server = RedisServer::start(&["--appendonly", "no", "--user", user]);
+    let settings: Vec<_> =
+        ["--appendonly", "no", "--user"].into_iter().chain(user.split(' ')).collect();
+    let server = RedisServer::start(&settings);
     let address = format!("redis://bench:${{env:PW}}@127.0.0.1:{}", server.port);
     let text = scenario(
         "systems: {redis-streams: {broker: {appendonly: \"yes\", appendfsync: always}, maxlen: \
@@ -194,30 +196,35 @@ fn a_quota_is_told_beside_the_overload_that_it_makes() {
     assert!(because.iter().any(|why| why.contains(words)), "{because:#?}");
 }
 
-/// Sets the default of all clients, as `kafka-configs.sh` would: by Kafka's own class, from the
-/// jars of the broker.
+/// Sets the default of all clients, as `kafka-configs.sh` would, whose class is in none of the jars
+/// that a broker needs: by Kafka's own client.
 fn quota(address: &str, bytes_per_s: f64) {
     use brokerbench::environment::supply::{Supply, look};
     use brokerbench::model::Software;
+    const PROGRAM: &str = r#"
+        import java.util.*;
+        import org.apache.kafka.clients.admin.Admin;
+        import org.apache.kafka.common.quota.*;
+        class Quota {
+            public static void main(String[] args) throws Exception {
+                var all = new ClientQuotaEntity(
+                    Collections.singletonMap(ClientQuotaEntity.CLIENT_ID, null));
+                var rate = new ClientQuotaAlteration.Op(
+                    "producer_byte_rate", Double.valueOf(args[1]));
+                var change = new ClientQuotaAlteration(all, List.of(rate));
+                try (var admin = Admin.create(Map.of("bootstrap.servers", args[0]))) {
+                    admin.alterClientQuotas(List.of(change)).all().get();
+                }
+            }
+        }"#;
     let Supply::Here(kafka) = look(Software::Kafka, None, Duration::from_secs(60)).unwrap() else {
         panic!("no Kafka")
     };
-    let rate = format!("producer_byte_rate={bytes_per_s}");
-    let tool = [
-        "--bootstrap-server",
-        address,
-        "--alter",
-        "--entity-type",
-        "clients",
-        "--entity-default",
-        "--add-config",
-        &rate,
-    ];
-    // It moved from one jar to the other.
-    let set = ["kafka.admin.ConfigCommand", "org.apache.kafka.tools.ConfigCommand"].map(|class| {
-        let mut java = std::process::Command::new("java");
-        java.arg("-cp").arg(kafka.place.join("*")).arg(class).args(tool);
-        java.output().unwrap()
-    });
-    assert!(set.iter().any(|output| output.status.success()), "{set:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Quota.java");
+    std::fs::write(&file, PROGRAM).unwrap();
+    let mut java = std::process::Command::new("java");
+    java.arg("-cp").arg(kafka.place.join("*")).arg(file).arg(address).arg(bytes_per_s.to_string());
+    let set = java.output().unwrap();
+    assert!(set.status.success(), "{set:?}");
 }

@@ -9,6 +9,7 @@ use brokerbench::environment::supply::{Supply, look};
 use brokerbench::model::{Software, System};
 use brokerbench::scenario::{Cell, Load, Message, SystemConfig};
 use brokerbench::units::{Bytes, Span};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +43,16 @@ impl RedisServer {
             std::thread::sleep(Duration::from_millis(20));
         }
         server
+    }
+
+    /// Has it do one command, in words without quotes, which it must take.
+    pub fn command(&self, words: &str) {
+        let mut server = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        server.write_all(format!("{words}\r\n").as_bytes()).unwrap();
+        let mut reply = [0; 3];
+        server.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK", "{words}");
     }
 
     /// Freezes or thaws the server.

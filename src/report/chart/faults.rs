@@ -49,11 +49,7 @@ const MARKS: [Mark; 5] = [
     Mark { name: "taken again (RTO-publish)", shape: Marker::Triangle, of: Fault::rto_publish },
     Mark { name: "delivered again (RTO-deliver)", shape: Marker::Diamond, of: Fault::rto_deliver },
     Mark { name: "90 % of the rate", shape: Marker::Square, of: Fault::rto_90 },
-    Mark {
-        name: "new client",
-        shape: Marker::Cross,
-        of: |fault| fault.probe_rto_ns.map(Told::Value),
-    },
+    Mark { name: "new client", shape: Marker::Cross, of: Fault::rto_probe },
     Mark {
         name: "all copies",
         shape: Marker::Circle,

@@ -130,7 +130,8 @@ mod tests {
         let channel = "$14\r\n+switch-master\r\n";
         let text = "brokerbench 127.0.0.1 1 127.0.0.1 2";
         let said = format!(
-            "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n*3\r\n$7\r\nmessage\r\n{channel}${}\r\n{text}\r\n",
+            "*3\r\n$9\r\nsubscribe\r\n{channel}:1\r\n*3\r\n$7\r\nmessage\r\n{channel}${}\r\n\
+             {text}\r\n",
             text.len()
         );
         let sentinel = || {
