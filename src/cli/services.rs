@@ -1,4 +1,5 @@
-//! `compare --systems`: the scenarios of the claims asked of services, and of nobody in their place.
+//! `compare --systems`: the scenarios of the claims asked of services, and of nobody in their
+//! place.
 
 use super::exit::{Code, Failure};
 use super::run::Chosen;

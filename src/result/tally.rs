@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 
-/// Of one metric, over all of its histograms: 1 GiB, hours of seconds. A log may come from anywhere,
-/// and announce more seconds than any load has.
+/// Of one metric, over all of its histograms: 1 GiB, hours of seconds. A log may come from
+/// anywhere, and announce more seconds than any load has.
 const MOST_PLACES: usize = 1 << 27;
 
 /// Of one metric.
