@@ -19,7 +19,7 @@ WORKDIR /source
 COPY . .
 # The commit that results name, where no git tree is copied: --build-arg SOURCE_COMMIT="$(git rev-parse HEAD)"
 ARG SOURCE_COMMIT=
-RUN cargo build --locked --release --features vendored --bin brokerbench \
+RUN cargo build --locked --release --features vendored,aws --bin brokerbench \
     && strip target/release/brokerbench
 
 FROM ${BASE_IMAGE}

@@ -9,7 +9,7 @@
 use brokerbench::engine::{Observer, Progress};
 use brokerbench::environment::{Broker, BrokerCache, Environment, EnvironmentError, Native};
 use brokerbench::fault::proxy::Condition;
-use brokerbench::result::{CellSummary, summarize};
+use brokerbench::result::{CellRecord, CellSummary, summarize};
 use brokerbench::scenario::{Overrides, Scenario, SystemConfig, from_text};
 use brokerbench::stats::compare::{GeometricMean, Side, decide_one, margin};
 use brokerbench::study::{self, Step, Study, StudyObserver};
@@ -92,6 +92,8 @@ impl StudyObserver for Steps {
         eprintln!("{}/{} {}", step.done, step.all, step.text);
     }
 
+    fn kept(&mut self, _: &CellRecord) {}
+
     fn warning(&mut self, text: &str) {
         eprintln!("warning: {text}");
     }
@@ -138,6 +140,7 @@ fn main() -> ExitCode {
         tags: BTreeMap::new(),
         selfcheck: "not run".into(),
         interrupted: &AtomicBool::new(false),
+        part: None,
     };
     let finished = study::run(study, &mut Steps).unwrap();
     let cells = summarize(&finished.folder).unwrap().cells;

@@ -1,8 +1,10 @@
 //! The one monotonic epoch of a run: every stamp is u64 nanoseconds since it.
 //!
 //! Producers and consumers of a run share one process, so one [`Clock`], copied freely, makes their
-//! stamps comparable. Nothing here reads wall-clock time.
+//! stamps comparable; those of several processes agree on its zero before they load anything
+//! (`engine/barrier`). Nothing here reads wall-clock time.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,11 @@ pub struct Clock {
 impl Clock {
     pub fn start() -> Self {
         Self { epoch: Instant::now() }
+    }
+
+    /// With its zero at that moment.
+    pub fn counting_from(epoch: Instant) -> Self {
+        Self { epoch }
     }
 
     #[inline]
@@ -30,6 +37,19 @@ impl Clock {
     pub fn until(&self, deadline_ns: u64) -> Duration {
         Duration::from_nanos(deadline_ns.saturating_sub(self.now_ns()))
     }
+}
+
+/// What all processes of one kernel read alike, from its boot on.
+pub fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Names this boot of this kernel: two processes that read the same one share its monotonic clock.
+/// `None` where it is not told.
+pub fn boot() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// What the kernel reads the clock from (`tsc`, `kvm-clock`, …); `unknown` where it does not say.

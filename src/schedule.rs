@@ -4,12 +4,14 @@
 //! No clock is read here and none may be: the plan must not know whether anybody keeps it. That is
 //! what corrects latencies for coordinated omission by construction.
 
+mod shard;
 mod staged;
 
 use crate::random::SplitMix64;
 use crate::units::Rate;
 use staged::{Gaps, Staged};
 
+pub use shard::{Clients, Placement, Shard, Share};
 pub use staged::Stage;
 
 /// An endless plan of due times for one producer, never decreasing.

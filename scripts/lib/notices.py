@@ -45,7 +45,7 @@ def files(folder):
 
 def main():
     metadata = json.loads(
-        run("cargo", "metadata", "--locked", "--format-version", "1", "--features", "vendored",
+        run("cargo", "metadata", "--locked", "--format-version", "1", "--features", "vendored,aws",
             "--filter-platform", "x86_64-unknown-linux-gnu")
     )
     wanted = linked(metadata)

@@ -5,7 +5,7 @@ set -euo pipefail
 
 host="$(rustc -vV | sed -n 's/^host: //p')"
 # As `dist build` builds it, so that it has nothing left to build.
-cargo build --locked --profile dist --features vendored --target "$host" --bin brokerbench
+cargo build --locked --profile dist --features vendored,aws --target "$host" --bin brokerbench
 program="${CARGO_TARGET_DIR:-target}/$host/dist/brokerbench"
 
 extra=target/release-extra

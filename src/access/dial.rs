@@ -23,8 +23,8 @@ pub enum AccessError {
     )]
     Remote(IpAddr),
     #[error(
-        "it is not on this machine (it is {0}), and the password would cross the network in the \
-        clear; add TLS"
+        "it is not on this machine (it is {0}), and the password or token would cross the network \
+        in the clear; add TLS"
     )]
     InTheClear(IpAddr),
     #[error("{0}")]
@@ -50,7 +50,8 @@ impl Access {
         }
         let found = look_up(address, limit)?;
         let beyond = found.iter().map(SocketAddr::ip).find(|ip| !ip.to_canonical().is_loopback());
-        let told = self.login().is_some_and(|login| login.mechanism == Mechanism::Plain);
+        let told = self.tokens().is_some()
+            || self.login().is_some_and(|login| login.mechanism == Mechanism::Plain);
         match beyond {
             Some(ip) if !self.remote() => Err(AccessError::Remote(ip)),
             Some(ip) if told && self.tls().is_none() => Err(AccessError::InTheClear(ip)),

@@ -7,24 +7,39 @@
 //! up and connects by itself: all that the user and the brokers name is judged before it starts.
 //! What brokers name later (in new metadata, as a group's coordinator, as another leader in the
 //! answer to a fetch) it follows at once; that is judged every few seconds, by the nodes that they
-//! tell then, and ends the run after the fact. TLS is always verified. A password is a
+//! tell then, and ends the run after the fact. TLS is always verified. A password or a token is a
 //! [`SecretString`], which has no `Display` and no `Serialize` and whose `Debug` shows nothing; it
-//! leaves that type only on its way to a broker.
+//! leaves that type only on its way to a broker, or to whoever gives tokens for it.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 mod dial;
+#[cfg(feature = "aws")]
+mod http;
 mod stream;
 mod targets;
 mod tls;
+mod token;
 mod words;
 
 pub use dial::{AccessError, is_path};
+#[cfg(feature = "aws")]
+pub use http::{http_client, why_not_connected};
 pub use secrecy::{ExposeSecret, SecretString};
-pub use stream::Stream;
-pub use targets::{Around, Reach, Targets, load_targets, targets_from_flags, targets_from_text};
+pub use stream::{AsyncStream, Stream};
+pub use targets::{
+    Around, Reach, Targets, check_targets, load_targets, targets_from_flags, targets_from_text,
+};
 pub use tls::Tls;
+#[cfg(any(test, fuzzing))]
+pub use token::fuzz;
+pub use token::{
+    HttpUrl, IamChain, OidcClient, SignedLogin, Token, TokenSource, Tokens, region_of,
+};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The way to the brokers of one target. The default is that of brokers that we start: this
 /// machine, in the clear.
@@ -42,6 +57,11 @@ pub struct Terms {
     pub remote: bool,
     pub tls: Option<Tls>,
     pub login: Option<Login>,
+    /// In the place of a login by password.
+    pub tokens: Option<TokenLogin>,
+    /// Of services whose every call is signed.
+    #[cfg(feature = "aws")]
+    pub aws: Option<aws::AwsIdentity>,
     /// Of Redis; 0 elsewhere.
     pub database: u32,
     /// Settings of librdkafka for this target.
@@ -55,17 +75,27 @@ pub struct Login {
     pub mechanism: Mechanism,
 }
 
+/// A login by tokens that end.
+#[derive(Clone, Debug)]
+pub struct TokenLogin {
+    /// Of Redis, whose users log in with a token as with a password.
+    pub user: Option<String>,
+    pub tokens: Tokens,
+    /// How long a connection of Redis may go without signing in again.
+    pub session: Option<Duration>,
+}
+
 /// How the password is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     /// By saying it: SASL PLAIN, and Redis's AUTH.
-    #[serde(rename = "PLAIN")]
     Plain,
-    #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
-    #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
 }
+
+/// As SASL calls a login by tokens (RFC 7628).
+pub const OAUTHBEARER: &str = "OAUTHBEARER";
 
 impl Mechanism {
     /// As SASL calls it.
@@ -107,6 +137,15 @@ impl Access {
 
     pub fn login(&self) -> Option<&Login> {
         self.terms.as_ref().filter(|_| !self.bare)?.login.as_ref()
+    }
+
+    pub fn tokens(&self) -> Option<&TokenLogin> {
+        self.terms.as_ref().filter(|_| !self.bare)?.tokens.as_ref()
+    }
+
+    #[cfg(feature = "aws")]
+    pub fn aws(&self) -> Option<&aws::AwsIdentity> {
+        self.terms.as_ref()?.aws.as_ref()
     }
 
     pub fn database(&self) -> u32 {

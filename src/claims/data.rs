@@ -202,16 +202,20 @@ impl ClaimText {
 
     /// What documents say, as cells of the row.
     pub fn documented_cells(&self) -> impl Iterator<Item = ComparedCell> {
-        self.documented.iter().map(|fact| {
-            let says = fact.says.as_ref().map(|says| format!("{says}: ")).unwrap_or_default();
-            ComparedCell {
-                variant: fact.way.clone(),
-                kind: Kind::Documented,
-                text: format!("{says}{} (read {})", fact.text, fact.date),
-                source: Some(fact.source.clone()),
-                ..empty_cell(&fact.label, &fact.system, &fact.metric)
-            }
-        })
+        self.documented.iter().map(Documented::cell)
+    }
+}
+
+impl Documented {
+    pub fn cell(&self) -> ComparedCell {
+        let says = self.says.as_ref().map(|says| format!("{says}: ")).unwrap_or_default();
+        ComparedCell {
+            variant: self.way.clone(),
+            kind: Kind::Documented,
+            text: format!("{says}{} (read {})", self.text, self.date),
+            source: Some(self.source.clone()),
+            ..empty_cell(&self.label, &self.system, &self.metric)
+        }
     }
 }
 

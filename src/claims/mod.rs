@@ -8,17 +8,21 @@ mod data;
 mod face;
 mod faults;
 mod finding;
+mod managed;
+mod recheck;
 mod rules;
 mod saturation;
 mod tries;
 
 pub use data::{Drawing, Headline, Profile, Worded};
 pub use face::{FaceChart, FaceDrawing, FaceRow, Pick, RatioText, Sentence, Struck, TopicText};
+pub use recheck::recheck;
 pub use rules::paired_ratio;
 
 use crate::model::System;
 use crate::result::{
-    Claim, ComparedCell, Comparison, Kind, Manifest, RunInfo, SCHEMA, Status, Summary, words,
+    Claim, ComparedCell, ComparedEnvironment, Comparison, FAKE, Manifest, NotCompared, RunInfo,
+    SCHEMA, Status, Summary, words,
 };
 use crate::scenario::Scenario;
 use data::{ClaimText, Claims, Listed, Role, empty_cell};
@@ -29,9 +33,9 @@ use std::collections::BTreeMap;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
-    /// Invented numbers never enter a table.
-    #[error("run {run} was made in the environment `fake`; its numbers cannot enter a comparison")]
-    Fake { run: String },
+    /// Neither invented numbers nor those of a stand-in enter a table.
+    #[error("run {run}: {cause}")]
+    NotCompared { run: String, cause: NotCompared },
     #[error("the built-in list of claims is unreadable: {0}")]
     Data(String),
     #[error("there is no claim `{name}`; known: {known}")]
@@ -69,6 +73,14 @@ pub fn plan(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> 
         let known = texts.profile_names().join(", ");
         return Err(ClaimError::NoSuchProfile { profile: profile.to_owned(), known });
     }
+    Ok(plan)
+}
+
+/// Likewise of the services, which are asked what the claims ask and no use.
+pub fn plan_managed(profile: &str, only: &[String]) -> Result<Vec<Planned>, ClaimError> {
+    let claims = &data::load()?.claims;
+    let mut plan = plan(profile, only)?;
+    plan.retain(|planned| claims.iter().any(|claim| claim.id == planned.claim));
     Ok(plan)
 }
 
@@ -148,6 +160,7 @@ pub fn kept<'a>(table: &'a Comparison, only: &'a [String]) -> impl Iterator<Item
     let rows = || data::load().into_iter().flat_map(Claims::rows);
     let stays = move |run: &&RunInfo| {
         run.measured()
+            && !run.managed()
             && rows().any(|row| row.role(&run.scenario).is_some() && !only.contains(&row.id))
     };
     table.runs.iter().filter(stays)
@@ -181,13 +194,16 @@ pub fn again(comparison: &Comparison) -> Result<Comparison, ClaimError> {
 
 fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, ClaimError> {
     for (manifest, summary) in material.runs {
-        if manifest.environment == "fake" || summary.cells.iter().any(|cell| cell.system == "fake")
-        {
-            return Err(ClaimError::Fake { run: manifest.run.clone() });
+        compared(manifest)?;
+        if summary.cells.iter().any(|cell| cell.system == FAKE) {
+            let cause = NotCompared(FAKE.to_owned());
+            return Err(ClaimError::NotCompared { run: manifest.run.clone(), cause });
         }
     }
+    let (managed, runs): (Vec<_>, Vec<_>) =
+        material.runs.iter().partition(|(_, summary)| managed::is_of(summary));
     let tried = |row: &ClaimText| {
-        material.runs.iter().any(|(manifest, _)| row.role(&manifest.scenario.name).is_some())
+        runs.iter().any(|(manifest, _)| row.role(&manifest.scenario.name).is_some())
             || material.failed.iter().any(|(planned, _)| planned.claim == row.id)
     };
     let mut infos: Vec<RunInfo> = Vec::new();
@@ -198,16 +214,17 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             let old = before.claims.iter().chain(&before.uses).filter(|claim| claim.id == row.id);
             cells.extend(tries::condensed(old.flat_map(inputs).collect()));
             infos.extend(
-                before.runs.iter().filter(|run| row.role(&run.scenario).is_some()).cloned(),
+                (before.runs.iter())
+                    .filter(|run| !run.managed() && row.role(&run.scenario).is_some())
+                    .cloned(),
             );
         }
         for listed in &row.scenarios {
-            let of_this =
-                material.runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
+            let of_this = runs.iter().filter(|(manifest, _)| listed.is(&manifest.scenario.name));
             for (manifest, summary) in of_this {
                 cells.extend(cells::of_run(&row.figures, summary));
                 cells.extend(faults::detection(manifest, summary));
-                infos.push(run_info(manifest, summary));
+                infos.push(run_info(manifest, summary)?);
             }
             let failed =
                 material.failed.iter().filter(|(planned, _)| planned.scenario == listed.name);
@@ -223,65 +240,21 @@ fn build_by(texts: &Claims, material: &Material<'_>) -> Result<Comparison, Claim
             &infos,
         )
     };
+    let services = managed::Services { runs: managed, before: material.before };
+    let (managed, measured_there) = services.rows(&texts.claims)?;
     Ok(Comparison {
         schema: SCHEMA,
         profile: material.profile.to_owned(),
         claims: texts.claims.iter().map(judge).collect(),
         uses: texts.uses.iter().map(judge).collect(),
-        runs: infos.clone(),
+        managed,
+        runs: infos.iter().cloned().chain(measured_there).collect(),
     })
 }
 
 /// The cells of a row that come from runs: all others follow from them or from the data.
 fn inputs(row: &Claim) -> impl Iterator<Item = ComparedCell> + '_ {
     row.cells.iter().filter(|cell| !cell.per_block.is_empty()).cloned().map(cells::recompute)
-}
-
-/// Computes every verdict again from the file alone; the differences, in words.
-pub fn recheck(comparison: &Comparison) -> Result<(), Vec<String>> {
-    match data::load() {
-        Ok(texts) => recheck_by(texts, comparison),
-        Err(error) => Err(vec![error.to_string()]),
-    }
-}
-
-fn recheck_by(texts: &Claims, comparison: &Comparison) -> Result<(), Vec<String>> {
-    let Claims { claims, uses, .. } = texts;
-    let mut wrong = Vec::new();
-    for run in comparison.runs.iter().filter(|run| run.environment == "fake") {
-        wrong.push(ClaimError::Fake { run: run.run.clone() }.to_string());
-    }
-    let mut marked = comparison.runs.clone();
-    RunInfo::mark_builds(&mut marked);
-    for (run, marked) in comparison.runs.iter().zip(&marked) {
-        if run.other_build != marked.other_build {
-            wrong.push(format!(
-                "{}: other_build is `{}`, computed `{}`",
-                run.run, run.other_build, marked.other_build
-            ));
-        }
-    }
-    for (kind, texts, rows) in
-        [("claim", claims, &comparison.claims), ("use", uses, &comparison.uses)]
-    {
-        let found: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let expected: Vec<&str> = texts.iter().map(|text| text.id.as_str()).collect();
-        if found != expected {
-            wrong.push(format!(
-                "{kind}s: found {}, expected {}",
-                found.join(", "),
-                expected.join(", ")
-            ));
-        }
-        for (text, row) in texts
-            .iter()
-            .flat_map(|text| rows.iter().find(|row| row.id == text.id).map(|row| (text, row)))
-        {
-            let again = judge(text, &comparison.profile, inputs(row).collect(), &comparison.runs);
-            compare(row, &again, &mut wrong);
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 /// One row: the measured cells, those that follow from them, what is documented, and the verdict.
@@ -355,7 +328,7 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
         run: format!("none ({})", planned.scenario),
         scenario: planned.scenario.clone(),
         claim: Some(planned.claim.clone()),
-        environment: "none".to_owned(),
+        environment: ComparedEnvironment::none(),
         network_path: "none".to_owned(),
         status: Status::Failed,
         selfcheck: "not run".to_owned(),
@@ -364,7 +337,13 @@ fn failed_run(planned: &Planned, because: &str) -> RunInfo {
     }
 }
 
-fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
+/// The environment of a run whose figures may be compared.
+fn compared(manifest: &Manifest) -> Result<ComparedEnvironment, ClaimError> {
+    let refused = |cause| ClaimError::NotCompared { run: manifest.run.clone(), cause };
+    manifest.environment.clone().try_into().map_err(refused)
+}
+
+fn run_info(manifest: &Manifest, summary: &Summary) -> Result<RunInfo, ClaimError> {
     let versions: BTreeMap<String, String> = (manifest.systems.iter())
         .map(|(label, system)| {
             (label.clone(), format!("{}; {}", system.broker_version, system.client_version))
@@ -376,12 +355,13 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         promises.entry(cell.label.clone()).or_default().insert(&cell.survives.because);
     }
     let host = &manifest.host;
-    RunInfo {
+    Ok(RunInfo {
         run: manifest.run.clone(),
         scenario: manifest.scenario.name.clone(),
         claim: manifest.scenario.claim.clone(),
-        environment: manifest.environment.clone(),
+        environment: compared(manifest)?,
         network_path: manifest.network_path.clone(),
+        services: managed::places(manifest, summary),
         status: manifest.status,
         started_at: manifest.started_at.clone(),
         blocks: manifest.blocks,
@@ -400,52 +380,10 @@ fn run_info(manifest: &Manifest, summary: &Summary) -> RunInfo {
         storage: manifest.storage.as_ref().map(words::storage),
         build: manifest.build.clone(),
         other_build: false,
-    }
+    })
 }
 
-/// Notes every difference between a row as found and as computed.
-fn compare(found: &Claim, computed: &Claim, wrong: &mut Vec<String>) {
-    let id = &computed.id;
-    let mut differ = |what: &str, found: &str, computed: &str| {
-        if found != computed {
-            wrong.push(format!("{id}: {what} is `{found}`, computed `{computed}`"));
-        }
-    };
-    differ("verdict", &found.verdict, &computed.verdict);
-    differ("answer", &words::name(&found.answer), &words::name(&computed.answer));
-    let findings = |row: &Claim| format!("{:?}", row.findings);
-    differ("findings", &findings(found), &findings(computed));
-    differ("because", &found.because, &computed.because);
-    differ("rule", &found.rule, &computed.rule);
-    differ("kafka_claim", &found.kafka_claim, &computed.kafka_claim);
-    differ("redis_claim", &found.redis_claim, &computed.redis_claim);
-    differ("source", &found.source, &computed.source);
-    differ("number of cells", &found.cells.len().to_string(), &computed.cells.len().to_string());
-    for (found, computed) in found.cells.iter().zip(&computed.cells) {
-        let name = |cell: &ComparedCell| format!("{} {} {}", cell.label, cell.cell, cell.metric);
-        let kind = |kind: Kind| words::name(&kind).replace('-', " ");
-        differ("cell", &name(found), &name(computed));
-        differ(&format!("kind of {}", name(computed)), &kind(found.kind), &kind(computed.kind));
-        let numbers = |cell: &ComparedCell| {
-            [cell.value, cell.interval.map(|i| i[0]), cell.interval.map(|i| i[1])]
-        };
-        // A number read back from JSON may differ in its last bit.
-        let close = |(a, b): (Option<f64>, Option<f64>)| match (a, b) {
-            (Some(a), Some(b)) => (a - b).abs() <= 1e-9 * a.abs().max(b.abs()),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        if !numbers(found).into_iter().zip(numbers(computed)).all(close) {
-            differ(
-                &name(computed),
-                &format!("{:?}", numbers(found)),
-                &format!("{:?}", numbers(computed)),
-            );
-        }
-        differ(&format!("text of {}", name(computed)), &found.text, &computed.text);
-        let source = |cell: &ComparedCell| cell.source.clone().unwrap_or_default();
-        differ(&format!("source of {}", name(computed)), &source(found), &source(computed));
-    }
-}
-
+#[cfg(test)]
+use recheck::recheck_by;
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,19 @@
 //! What can be typed. Types only; nothing here does anything.
 
+mod shards;
+
 use super::exit::Code;
 use super::gate_args::{BaselineCommand, DiffArgs, StoreArgs, TermArgs};
 use super::live;
 use super::tag;
 use crate::claims;
-use crate::scenario::claim_ids;
+use crate::model::System;
+use crate::scenario::{Usd, claim_ids};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
+pub use shards::{Engine, MergeArgs, ShardArgs, ShardsArgs};
+use shards::{MERGE_EXAMPLES, SHARDS_EXAMPLES};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -28,7 +33,8 @@ Examples:
   brokerbench compare
   brokerbench compare --profile standard --tag change=batch-size
   brokerbench compare --only latency --only throughput
-  brokerbench compare --profile standard --resume";
+  brokerbench compare --profile standard --resume
+  brokerbench compare --systems msk,sns --targets aws.yaml --allow-remote --spend 5USD";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -67,6 +73,11 @@ fn profiles() -> PossibleValuesParser {
     PossibleValuesParser::new(profiles.map(value))
 }
 
+/// The systems that a service of AWS runs.
+fn services() -> impl Iterator<Item = &'static str> {
+    System::ALL.into_iter().filter(|system| system.service().is_some()).map(System::name)
+}
+
 /// Examples, and every exit code.
 fn after_help() -> String {
     let codes = Code::list()
@@ -92,6 +103,12 @@ pub enum Command {
     /// Run scenarios and write a run folder for each
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Put the shards of a run together (`run --shard`) to a run like any other
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
+    /// Write the files by which an engine starts the shards of a scenario on many machines
+    #[command(after_help = SHARDS_EXAMPLES)]
+    Shards(ShardsArgs),
     /// Render a run's summary, page and charts again from its raw data; needs no broker
     #[command(after_help = REPORT_EXAMPLES)]
     Report {
@@ -141,6 +158,9 @@ pub enum Command {
         /// A run folder or a comparison.json, by whose spreads it says what the design can show
         #[arg(long, value_name = "PATH", default_value = "results/standard/comparison.json")]
         spreads: PathBuf,
+        /// Prices of AWS in place of the built-in ones: see docs/aws.md
+        #[arg(long, value_name = "FILE")]
+        prices: Option<PathBuf>,
         #[command(flatten)]
         overrides: OverrideArgs,
     },
@@ -208,6 +228,17 @@ pub struct FetchArgs {
     pub fetch: bool,
 }
 
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Brokers")]
+pub struct SpendArgs {
+    /// What a run on AWS may cost, such as 5USD: none runs without, and the load stops there
+    #[arg(long, value_name = "AMOUNT")]
+    pub spend: Option<Usd>,
+    /// Prices in place of the built-in ones: see docs/aws.md
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+}
+
 /// Where brokers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentKind {
@@ -270,6 +301,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "CLAIM",
         value_parser = PossibleValuesParser::new(claim_ids().iter().copied()))]
     pub only: Vec<String>,
+    /// Services of AWS in place of Kafka and Redis, such as msk,memorydb-streams,sns: fills the
+    /// managed table and leaves the other as it is; see docs/aws.md
+    #[arg(long, value_name = "SYSTEM[,…]", value_delimiter = ',', requires = "targets",
+        conflicts_with = "resume", value_parser = PossibleValuesParser::new(services()))]
+    pub systems: Vec<String>,
     /// Go on where a stopped comparison was: scenarios that have finished are kept
     #[arg(long)]
     pub resume: bool,
@@ -289,6 +325,8 @@ pub struct CompareArgs {
     #[command(flatten)]
     pub fetch: FetchArgs,
     #[command(flatten)]
+    pub spend: SpendArgs,
+    #[command(flatten)]
     pub results: ResultsArgs,
 }
 
@@ -299,15 +337,17 @@ pub struct RunArgs {
     pub scenarios: Vec<String>,
     #[command(flatten)]
     pub overrides: OverrideArgs,
+    #[command(flatten)]
+    pub shards: ShardArgs,
     /// Fail with exit code 10 unless this holds, such as 'kafka: end_to_end.p99 < 50ms'; repeatable
     #[arg(long, value_name = "RULE")]
     pub threshold: Vec<String>,
     /// Fail with exit code 11 where it is worse than this earlier run: a baseline's name or file, or
     /// a run
-    #[arg(long, value_name = "BASELINE")]
+    #[arg(long, value_name = "BASELINE", conflicts_with = "shard")]
     pub baseline: Option<String>,
     /// Print summary.json on stdout, one line per scenario, and nothing else there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     pub json: bool,
     /// What to find the run by later: --tag change=batch-size; repeatable
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag::parse)]
@@ -324,6 +364,8 @@ pub struct RunArgs {
     pub terms: TermArgs,
     #[command(flatten)]
     pub store: StoreArgs,
+    #[command(flatten)]
+    pub spend: SpendArgs,
     #[command(flatten)]
     pub results: ResultsArgs,
 }

@@ -8,13 +8,14 @@ use super::ending::{one_line, results_flag};
 use super::exit::{Code, Failure, worst};
 use super::live::Watching;
 use super::run::{Chosen, Session, environment, measure};
+use super::services::{no_stand_in, read_managed};
 use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, github, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::report;
-use crate::result::{Build, Comparison, Manifest, Summary};
+use crate::result::{Build, Comparison, Manifest, RunInfo, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
 use itertools::Itertools;
@@ -23,11 +24,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
-    let plan = claims::plan(&args.profile, &args.only).map_err(not_planned)?;
+    let managed = !args.systems.is_empty();
+    let planned = if managed { claims::plan_managed } else { claims::plan };
+    let plan = planned(&args.profile, &args.only).map_err(not_planned)?;
     let overrides =
         Overrides { profile: Some(args.profile.clone()), seed: args.seed, ..Overrides::default() };
     let tags = tag::all(&args.tags)?;
-    let (scenarios, unread) = read(plan, &overrides)?;
+    let (scenarios, unread) = match managed {
+        true => (read_managed(&plan, &overrides, &args.systems)?, Vec::new()),
+        false => read(plan, &overrides)?,
+    };
     let results = &args.results.results;
     let dir = results.join(&args.profile);
     let before = older_table(&dir, args)?;
@@ -35,7 +41,8 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let resume = args.resume || !args.only.is_empty();
     let suite = Suite::open(results, &args.profile, resume, args.mixed_builds)?;
     let all = scenarios.iter().map(|(_, scenario)| scenario);
-    let mut chosen = environment(&args.environment, all, args.fetch.fetch)?;
+    let mut chosen = environment(&args.environment, &args.spend, all, args.fetch.fetch)?;
+    no_stand_in(&chosen, &scenarios)?;
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
         chosen.environment.explore();
@@ -50,6 +57,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
         // A table is measured beside nothing.
         watching: Watching::default(),
         interrupt,
+        part: None,
     };
     let (runs, codes, elapsed, missed) = Default::default();
     let mut comparing =
@@ -69,8 +77,10 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     }
     let failed: Vec<_> =
         failed.into_iter().map(|(planned, failure)| (planned, failure.message)).collect();
+    // What could not run at a service is missing from no row of the claims.
+    let missing: &[(Planned, String)] = if managed { &[] } else { &failed };
     let material =
-        Material { profile: &args.profile, runs: &runs, failed: &failed, before: before.as_ref() };
+        Material { profile: &args.profile, runs: &runs, failed: missing, before: before.as_ref() };
     let comparison =
         claims::build(&material).map_err(|error| Failure::new(Code::Internal, error))?;
     report::write_comparison(&dir, &comparison)?;
@@ -119,7 +129,7 @@ fn files_and_next(args: &CompareArgs, dir: &Path, whole: bool) -> String {
 fn not_planned(error: ClaimError) -> Failure {
     let code = match error {
         ClaimError::NoSuchClaim { .. } | ClaimError::NoSuchProfile { .. } => Code::Usage,
-        ClaimError::Fake { .. } | ClaimError::Data(_) => Code::Internal,
+        ClaimError::NotCompared { .. } | ClaimError::Data(_) => Code::Internal,
     };
     Failure::new(code, error)
 }
@@ -150,17 +160,26 @@ fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
     }
 }
 
-/// The table that a part is merged into.
+/// The table that a part is merged into. One that is measured as a whole keeps what was measured of
+/// services.
 fn older_table(dir: &Path, args: &CompareArgs) -> Result<Option<Comparison>, Failure> {
-    if args.only.is_empty() || !dir.join("comparison.json").is_file() {
+    if !dir.join("comparison.json").is_file() {
         return Ok(None);
+    }
+    if args.only.is_empty() && args.systems.is_empty() {
+        let kept = |mut before: Comparison| {
+            (before.claims, before.uses) = Default::default();
+            before.runs.retain(RunInfo::managed);
+            before
+        };
+        return Ok(Comparison::read(dir).ok().map(kept));
     }
     let before = Comparison::read(dir)?;
     let others = claims::kept(&before, &args.only)
         .filter(|run| !Build::same(run.build.as_ref(), Some(Build::this())))
         .map(|run| format!("{} ({})", run.scenario, Build::words(run.build.as_ref())))
         .join(", ");
-    if !others.is_empty() && !args.mixed_builds {
+    if args.systems.is_empty() && !others.is_empty() && !args.mixed_builds {
         return Err(Failure::new(
             Code::Usage,
             format!(
@@ -212,7 +231,10 @@ impl Comparing<'_> {
         self.elapsed.push((scenario.name.clone(), Some(start.elapsed())));
         match measured {
             Ok(measured) => {
-                self.suite.note(&measured.manifest)?;
+                // The suite is that of the claims.
+                if self.args.systems.is_empty() {
+                    self.suite.note(&measured.manifest)?;
+                }
                 match loudness() {
                     Loudness::Verbose => say(&measured.ending(self.session.results).text()),
                     _ => say(&format!(
@@ -282,6 +304,30 @@ mod tests {
             Code::Usage
         );
         assert!(read(Vec::new(), &quick).unwrap_err().message.contains("--only"));
+    }
+
+    #[test]
+    fn a_table_that_is_measured_anew_keeps_what_was_measured_of_services() {
+        use super::super::args::{Cli, Command};
+        use clap::Parser;
+        let dir = tempfile::tempdir().unwrap();
+        let mut table = claims::build(&Material::default()).unwrap();
+        let run = |run: &str| RunInfo { run: run.into(), ..RunInfo::default() };
+        let services = [("msk".to_owned(), "eu-central-1".to_owned())].into();
+        table.runs = vec![run("own"), RunInfo { services, ..run("at-aws") }];
+        table.write(dir.path()).unwrap();
+        let before = |typed: &str| {
+            let cli = Cli::try_parse_from(typed.split(' ')).unwrap();
+            let Command::Compare(args) = cli.command else { panic!("{typed}") };
+            older_table(dir.path(), &args).unwrap().unwrap()
+        };
+        let whole = before("brokerbench compare");
+        assert!(whole.claims.is_empty() && whole.managed == table.managed, "{whole:?}");
+        assert_eq!(whole.runs.iter().map(|run| &run.run).collect::<Vec<_>>(), ["at-aws"]);
+        let typed = "brokerbench compare --mixed-builds --targets aws.yaml --systems msk,sns";
+        assert_eq!(before(typed), table);
+        let alone = Cli::try_parse_from("brokerbench compare --systems msk".split(' '));
+        assert!(alone.is_err(), "no address is given");
     }
 
     #[test]

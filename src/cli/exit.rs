@@ -5,6 +5,7 @@
 
 use crate::environment::EnvironmentError;
 use crate::result::{CellOutcome, CellSummary, Fault, Judged, ResultError, Status, Summary};
+use crate::study::merge::MergeError;
 use crate::study::{StudyError, is_refusal};
 use crate::yaml::ScenarioError;
 use clap::ValueEnum;
@@ -101,6 +102,12 @@ impl From<StudyError> for Failure {
             }
         };
         Self::new(code, error)
+    }
+}
+
+impl From<MergeError> for Failure {
+    fn from(error: MergeError) -> Self {
+        Self::new(Code::Results, error)
     }
 }
 

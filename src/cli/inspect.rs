@@ -2,11 +2,12 @@
 
 use super::args::{Cli, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
+use super::spend::explained;
 use super::{Outcome, out, say};
 use crate::claims::{self, Material};
 use crate::model::metric;
 use crate::result::{Comparison, RunFolder, Summary, files};
-use crate::scenario::{self, Overrides};
+use crate::scenario::{self, Overrides, Prices};
 use clap::CommandFactory;
 use std::path::Path;
 
@@ -19,6 +20,7 @@ impl From<&OverrideArgs> for Overrides {
             systems: args.systems.clone(),
             seed: args.seed,
             payload_file: args.payload_file.clone(),
+            ..Self::default()
         }
     }
 }
@@ -28,9 +30,15 @@ pub fn metrics() -> Outcome {
     Ok(Code::Fine)
 }
 
-pub fn explain(name: &str, spreads: &Path, overrides: &OverrideArgs) -> Outcome {
+pub fn explain(
+    name: &str,
+    spreads: &Path,
+    prices: Option<&Path>,
+    overrides: &OverrideArgs,
+) -> Outcome {
     let scenario = scenario::load(name, &overrides.into())?;
     let mut text = scenario.explain();
+    text += &explained(&scenario, &Prices::load(prices)?);
     if spreads.exists() {
         let shown = claims::can_show(&scenario, &measured_before(spreads)?);
         text.extend(shown.iter().map(|line| format!("power: {line}\n")));

@@ -17,12 +17,17 @@ mod github;
 mod inspect;
 mod list;
 mod live;
+mod merge;
 mod progress;
 mod raw;
 mod results;
 mod run;
 mod selfcheck;
+mod services;
+mod shard;
+mod shards;
 mod signals;
+mod spend;
 mod suite;
 mod tag;
 mod time_left;
@@ -50,6 +55,8 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Compare(args) => compare::compare(args, &interrupt),
         Command::Run(args) => run::run(args, &interrupt),
+        Command::Merge(args) => merge::merge(args, &interrupt),
+        Command::Shards(args) => shards::shards(args),
         Command::Report { run, results, .. } => results::report(run, &results.results),
         Command::Table(args) => results::table(args),
         Command::Diff(args) => baseline::diff(args),
@@ -57,8 +64,8 @@ pub fn main() -> ExitCode {
         Command::Export { run, format, results } => results::export(run, *format, &results.results),
         Command::List { metrics: true, .. } => inspect::metrics(),
         Command::List { results, .. } => list::list(&results.results),
-        Command::Explain { scenario, spreads, overrides } => {
-            inspect::explain(scenario, spreads, overrides)
+        Command::Explain { scenario, spreads, prices, overrides } => {
+            inspect::explain(scenario, spreads, prices.as_deref(), overrides)
         }
         Command::Validate { scenarios } => inspect::validate(scenarios),
         Command::Schema { of } => inspect::schema(*of),
@@ -94,6 +101,7 @@ fn set_loudness(command: &Command) {
     let asked = match command {
         Command::Compare(args) => args.loudness,
         Command::Run(args) => args.loudness,
+        Command::Merge(args) => args.loudness,
         Command::Report { loudness, .. } => *loudness,
         _ => LoudnessArgs::default(),
     };

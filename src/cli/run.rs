@@ -1,26 +1,38 @@
 //! `run`: scenarios, one after the other, each into its own run folder.
 
-use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs};
+use super::args::{EnvironmentArgs, EnvironmentKind, RunArgs, SpendArgs};
 use super::baseline;
 use super::ending::{Ending, one_line};
 use super::exit::{Code, Failure, of_run, worst};
 use super::fetch::provide;
 use super::live::Watching;
 use super::signals::Interrupt;
+use super::spend::{Spending, agreed};
 use super::time_left::TimeLeft;
-use super::{Outcome, complain, github, loudness, out, out_json, say, selfcheck, tag, width};
+use super::{
+    Outcome, complain, github, loudness, merge, out, out_json, say, selfcheck, shard, tag, width,
+};
 use crate::access::{Around, load_targets, targets_from_flags};
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
-use crate::result::{HeldAgainst, Manifest, Status, Summary, files};
+use crate::result::shard::seal;
+use crate::result::{HeldAgainst, Manifest, Status, Summary, files, words};
 use crate::scenario::{self, Overrides, Scenario, Threshold};
-use crate::study::{self, Study};
+use crate::study::{self, FinishedStudy, RunPart, Study};
+use crate::units::Span;
 use crate::{gate, report};
+use itertools::Itertools;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
 pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
-    let overrides = Overrides::from(&args.overrides);
+    let part = shard::part(&args.shards)?;
+    if part.is_some() && args.scenarios.len() > 1 {
+        let why = "--shard: shards run one scenario together: name one";
+        return Err(Failure::new(Code::Usage, why));
+    }
+    let shards = part.as_ref().map_or(1, |part| part.shard.count);
+    let overrides = Overrides { shards, ..Overrides::from(&args.overrides) };
     let tags = tag::all(&args.tags)?;
     // All of them, and all rules, are read before any of them runs.
     let mut scenarios = args
@@ -32,12 +44,16 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let held = baseline::of_scenarios(args, &scenarios)?;
     let watching = Watching::begin(&args.live)?;
-    let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
+    let mut chosen = environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
-    let mut session = Session { results, selfcheck: None, tags, time_left, watching, interrupt };
+    let mut session =
+        Session { results, selfcheck: None, tags, time_left, watching, interrupt, part };
     let mut codes = Vec::new();
     for (scenario, held) in scenarios.iter().zip(&held) {
+        if let Some(part) = session.part.clone() {
+            return run_part(scenario, &mut chosen, &mut session, &part, &args.shards.merge_into);
+        }
         let done = measure(scenario, held.as_ref(), &mut chosen, &mut session)?;
         codes.push(done.code);
         github::tell(&report::markdown_run(&done.manifest, &done.summary));
@@ -69,15 +85,17 @@ fn tell_verdicts(summary: &Summary) {
 fn add_thresholds(scenario: &mut Scenario, texts: &[String]) -> Result<(), Failure> {
     let labels: Vec<String> = scenario.systems.iter().map(|(label, _)| label.clone()).collect();
     for text in texts {
-        let rule = Threshold::parse(text, &labels).map_err(|error| {
-            Failure::new(
-                Code::Usage,
-                format!("--threshold '{text}': {}; {}", error.what, error.remedy),
-            )
-        })?;
-        scenario.thresholds.push(rule);
+        scenario.thresholds.push(rule(text, &labels)?);
     }
     Ok(())
+}
+
+/// A threshold as typed.
+pub fn rule(text: &str, labels: &[String]) -> Result<Threshold, Failure> {
+    Threshold::parse(text, labels).map_err(|error| {
+        let why = format!("--threshold '{text}': {}; {}", error.what, error.remedy);
+        Failure::new(Code::Usage, why)
+    })
 }
 
 /// A scenario that was run, rendered and judged.
@@ -112,6 +130,8 @@ pub struct Session<'a> {
     pub time_left: TimeLeft,
     pub watching: Watching,
     pub interrupt: &'a Interrupt,
+    /// Where several processes run the scenario together: which of them this is.
+    pub part: Option<RunPart>,
 }
 
 /// Runs one scenario, holds it against an earlier run where there is one, and renders everything
@@ -122,6 +142,59 @@ pub fn measure(
     chosen: &mut Chosen,
     session: &mut Session<'_>,
 ) -> Result<RenderedRun, Failure> {
+    let finished = studied(scenario, chosen, session)?;
+    if let Some(held) = held {
+        let bytes = files::to_json(Path::new(HeldAgainst::FILE), held)?;
+        finished.folder.write(HeldAgainst::FILE, &bytes)?;
+    }
+    rendered(finished, session.results)
+}
+
+/// This process's part of a run that several run together: nothing is judged, and nothing shown,
+/// before it is merged.
+fn run_part(
+    scenario: &Scenario,
+    chosen: &mut Chosen,
+    session: &mut Session<'_>,
+    part: &RunPart,
+    merge_into: &Option<PathBuf>,
+) -> Outcome {
+    let mut finished = studied(scenario, chosen, session)?;
+    let code = match finished.manifest.status {
+        Status::Complete => Code::Fine,
+        Status::Interrupted => Code::Interrupted,
+        Status::Invalid | Status::Failed => Code::Invalid,
+    };
+    finished.manifest.exit_code = code as u8;
+    finished.folder.write_manifest(&finished.manifest)?;
+    seal(&finished.folder)?;
+    let path = finished.folder.path();
+    let together = path.parent().unwrap_or(path).to_owned();
+    let status = words::name(&finished.manifest.status);
+    out(&format!("shard {} of run {}: {status}, in {}", part.shard, part.run_id, path.display()));
+    match merge_into.as_ref().filter(|_| part.shard.leads() && code == Code::Fine) {
+        Some(into) => {
+            let shards = [together];
+            let limit = Span(part.wait.as_nanos() as u64);
+            merge::wait(&shards, Some(limit), session.interrupt)?;
+            let done = merge::merged(&shards, into, false, &[])?;
+            out(&done.ending(into).text());
+            Ok(done.code)
+        }
+        None => {
+            if merge_into.is_none() {
+                say(&format!("next     brokerbench merge {}", together.display()));
+            }
+            Ok(code)
+        }
+    }
+}
+
+fn studied(
+    scenario: &Scenario,
+    chosen: &mut Chosen,
+    session: &mut Session<'_>,
+) -> Result<FinishedStudy, Failure> {
     let (results_dir, interrupt) = (session.results, session.interrupt);
     let selfcheck = session.selfcheck.clone().or_else(selfcheck::remembered);
     session.time_left.begin(scenario);
@@ -130,29 +203,41 @@ pub fn measure(
         cells => format!("{cells} cells"),
     };
     say(&format!("{}: {cells}, {}", scenario.name, session.time_left.in_words()));
-    let mut watchers = session.watching.over(&scenario.name, &mut session.time_left, interrupt)?;
+    let mut spending = chosen.spending.as_mut();
+    if let Some(spending) = &mut spending {
+        spending.begin(scenario);
+    }
+    let time_left = &mut session.time_left;
+    let mut watchers = session.watching.over(&scenario.name, time_left, interrupt, spending)?;
     let study = Study {
         scenario,
         environment: chosen.environment.as_mut(),
         environment_because: chosen.because.clone(),
         results_dir,
-        // Not where the binary lies on this machine: what a reader would type.
-        command_line: std::iter::once("brokerbench".to_owned())
-            .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
-            .collect(),
+        command_line: command_line(),
         tags: session.tags.clone(),
         selfcheck: selfcheck.unwrap_or_else(|| "not run".into()),
         interrupted: &interrupt.flag,
+        part: session.part.clone(),
     };
     let finished = study::run(study, &mut watchers);
     let costs = watchers.end();
     session.time_left.end();
     let mut finished = finished?;
     finished.manifest.warnings.extend(costs);
-    if let Some(held) = held {
-        let bytes = files::to_json(Path::new(HeldAgainst::FILE), held)?;
-        finished.folder.write(HeldAgainst::FILE, &bytes)?;
-    }
+    Ok(finished)
+}
+
+/// As typed, but for where the binary lies on this machine, and secrets.
+pub fn command_line() -> Vec<String> {
+    std::iter::once("brokerbench".to_owned())
+        .chain(std::env::args().skip(1).map(|arg| without_secrets(&arg)))
+        .collect()
+}
+
+/// Judges a run that is on disk, and renders everything that belongs to it.
+pub fn rendered(mut finished: FinishedStudy, results_dir: &Path) -> Result<RenderedRun, Failure> {
+    finished.folder.write_manifest(&finished.manifest)?;
     let code = of_run(finished.manifest.status, &gate::judged(&finished.folder)?);
     finished.manifest.exit_code = code as u8;
     if matches!(code, Code::Invalid | Code::Fault) {
@@ -173,47 +258,51 @@ pub fn measure(
 pub struct Chosen {
     pub environment: Box<dyn Environment>,
     pub because: String,
+    /// Where it costs money.
+    pub spending: Option<Spending>,
 }
 
 /// The environment that the flags ask for, with what these scenarios need there; `fetch` allows to
 /// get it. What was chosen is printed.
 pub fn environment<'a>(
     args: &EnvironmentArgs,
+    spend: &SpendArgs,
     scenarios: impl IntoIterator<Item = &'a Scenario>,
     fetch: bool,
 ) -> Result<Chosen, Failure> {
-    let asked = |environment| Chosen { environment, because: "asked for".into() };
-    let chosen = match (external(args)?, args.kind) {
+    let scenarios: Vec<&Scenario> = scenarios.into_iter().collect();
+    let external = external(args)?;
+    let spending = agreed(spend, &scenarios, external.as_ref())?;
+    let asked = || "asked for".to_owned();
+    let (environment, because): (Box<dyn Environment>, String) = match (external, args.kind) {
         (Some(external), EnvironmentKind::Auto) => {
-            Chosen { environment: Box::new(external), because: "addresses are given".into() }
+            (Box::new(external), "addresses are given".into())
         }
-        (Some(external), _) => asked(Box::new(external)),
-        (None, EnvironmentKind::Docker) => asked(docker()?),
+        (Some(external), _) => (Box::new(external), asked()),
+        (None, EnvironmentKind::Docker) => (docker()?, asked()),
         (None, EnvironmentKind::Auto) => {
             let Choice { docker: containers, because } = choose();
-            Chosen { environment: if containers { docker()? } else { native()? }, because }
+            (if containers { docker()? } else { native()? }, because)
         }
-        (None, _) => asked(native()?),
+        (None, _) => (native()?, asked()),
     };
-    say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
-    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
-    let needed: BTreeSet<_> =
-        labels.map(|(_, config)| (config.system.software(), config.server)).collect();
-    let software: BTreeSet<_> = needed.iter().map(|(software, _)| *software).collect();
-    let lacks = software.into_iter().filter_map(|software| chosen.environment.lacks(software));
+    say(&format!("environment: {} ({because})", environment.name()));
+    let labels = || scenarios.iter().flat_map(|scenario| &scenario.systems);
+    let systems: BTreeSet<_> = labels().map(|(_, config)| config.system).collect();
+    let lacks = systems.into_iter().filter_map(|system| environment.lacks(system));
     all_there(lacks.map(Failure::from).collect())?;
-    if chosen.environment.name() == "native" {
-        provide(needed, fetch)?;
+    if environment.name() == "native" {
+        let needed = labels().map(|(_, config)| (config.system.software(), config.server));
+        provide(needed.collect(), fetch)?;
     }
-    let environment = Box::new(BrokerCache::over(chosen.environment));
-    Ok(Chosen { environment, ..chosen })
+    Ok(Chosen { environment: Box::new(BrokerCache::over(environment)), because, spending })
 }
 
 /// What is missing is told before anything is started, all of it at once.
 pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
-    let told = missing.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>();
+    let told = missing.iter().map(|failure| failure.message.as_str()).unique();
     match missing.first() {
-        Some(first) => Err(Failure::new(first.code, told.join("\n"))),
+        Some(first) => Err(Failure::new(first.code, told.collect::<Vec<_>>().join("\n"))),
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
 //! What a driver may offer beside the load, for experiments and fault injection: replay, counted
-//! requests, stalled consumers, values by key, the cluster seen from outside, reflectors.
+//! requests, stalled consumers, values by key, the cluster seen from outside, boards, reflectors.
 //!
 //! Whoever lacks one answers [`Driver`](super::Driver) with [`DriverError::Cannot`]. Large messages
 //! and work have files of their own.
@@ -7,6 +7,7 @@
 use super::{DriverError, Subscriber};
 use crate::units::Span;
 use std::ops::Sub;
+use std::time::Duration;
 
 /// Where a read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +130,18 @@ pub trait ClusterView: Send {
     /// Sets a broker setting at run time (`maxmemory`), on the leader; returns the value that stood
     /// there before.
     fn set(&mut self, name: &str, value: &str) -> Result<String, DriverError>;
+}
+
+/// A log on the broker where the shards of one run leave words for each other, in one order for
+/// all. It stands beside the cell's own topic, stream or list.
+pub trait Board: Send {
+    /// Adds a line.
+    fn post(&mut self, line: &str) -> Result<(), DriverError>;
+    /// Every line that came since the last call, at first since the log's beginning; waits up to
+    /// `limit` for the first.
+    fn read(&mut self, limit: Duration) -> Result<Vec<String>, DriverError>;
+    /// Deletes the log; one that is gone is no error.
+    fn remove(self: Box<Self>) -> Result<(), DriverError>;
 }
 
 /// A stand-in for a broker on loopback that answers at once: shows what the driver's own path costs

@@ -7,6 +7,9 @@
 //! what the books find can be held against what was done. Its numbers never reach a table: no
 //! environment provides it and no scenario can name it.
 
+mod board;
+
+use super::capability::Board;
 use super::{
     Audit, Completion, Driver, DriverError, Incoming, Outcome, Outgoing, Publisher, Submitted,
     Subscriber,
@@ -96,6 +99,7 @@ struct FakeServer {
     /// Until its successor has been delivered.
     held_back: Option<Vec<u8>>,
     kept: Vec<Vec<u8>>,
+    boards: BTreeMap<String, Vec<String>>,
     /// Outages that have begun and taken what they take.
     struck: usize,
 }
@@ -105,6 +109,11 @@ impl Fake {
         let queues = vec![VecDeque::new(); usize::from(subscriptions)];
         let server = FakeServer { behaviour, queues, ..FakeServer::default() };
         Self { shared: Arc::new(Mutex::new(server)), clock }
+    }
+
+    /// Of its stamps.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     fn server(&self) -> MutexGuard<'_, FakeServer> {
@@ -274,6 +283,10 @@ impl Driver for Fake {
 
     fn clean_up(&self) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    fn board(&self, name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Ok(Box::new(board::FakeBoard::new(self.clone(), name)))
     }
 
     fn played(&self) -> Vec<Fault> {

@@ -7,8 +7,14 @@ mod error;
 pub mod fake;
 mod kafka;
 mod large;
+mod mailbox;
 mod packing;
 mod redis;
+#[cfg(feature = "aws")]
+mod sns;
+#[cfg(not(feature = "aws"))]
+#[path = "no_sns.rs"]
+mod sns;
 mod target;
 mod timeouts;
 mod traits;
@@ -17,6 +23,7 @@ pub mod work;
 use crate::access::Access;
 use crate::model::{Software, System};
 use crate::scenario::Cell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 pub use capability::Reflector;
@@ -35,8 +42,9 @@ pub use traits::{
 };
 
 /// What speaks to the systems, with its versions.
-pub fn client_versions() -> [String; 2] {
-    [kafka::client_version(), redis::client_version()]
+pub fn client_versions() -> Vec<String> {
+    let versions = [Some(kafka::client_version()), Some(redis::client_version())];
+    versions.into_iter().chain([sns::client_version()]).flatten().collect()
 }
 
 /// Opens the driver for a cell.
@@ -50,6 +58,7 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
     match cell.config.system.software() {
         Software::Kafka => kafka::open(&cell, target),
         Software::Redis => redis::open(&cell, target),
+        Software::Sns => sns::open(&cell, target),
         Software::Fake => Err(fake::refused("open", "the fake broker serves the self-check only")),
     }
 }
@@ -61,7 +70,25 @@ pub fn ping(software: Software, address: &str, access: &Access) -> Result<Vec<St
     match software {
         Software::Kafka => kafka::ping(address, access),
         Software::Redis => redis::ping(address, access).map(|()| Vec::new()),
+        Software::Sns => sns::ping(address, access).map(|()| Vec::new()),
         Software::Fake => Err("the fake broker has no address".into()),
+    }
+}
+
+/// Deletes what the runs left behind of whose cells these are names; returns what that was, in part
+/// or whole.
+pub fn sweep(
+    software: Software,
+    addresses: &[String],
+    access: &Access,
+    cells: &[String],
+) -> Result<Vec<String>, DriverError> {
+    let runs: BTreeSet<String> = cells.iter().filter_map(|cell| target::run_prefix(cell)).collect();
+    match software {
+        Software::Kafka => kafka::sweep(addresses, access, &runs),
+        Software::Redis => redis::sweep(addresses, access, &runs),
+        Software::Sns => sns::sweep(addresses, access, &runs),
+        Software::Fake => Ok(Vec::new()),
     }
 }
 
@@ -87,7 +114,7 @@ pub fn data_folder(software: Software, address: &str, access: &Access) -> Option
             .map(|(folder, cluster)| (folder, FolderOwner::Cluster(cluster))),
         Software::Redis => redis::data_folder(address, access)
             .map(|(folder, pid)| (folder, FolderOwner::Process(pid))),
-        Software::Fake => None,
+        Software::Sns | Software::Fake => None,
     }?;
     Some(DataFolder { folder: folder.into(), of })
 }
@@ -97,6 +124,7 @@ pub fn reflector(system: System) -> Result<Box<dyn Reflector>, DriverError> {
     match system.software() {
         Software::Kafka => kafka::reflector(),
         Software::Redis => redis::reflector(),
+        Software::Sns => sns::reflector(),
         Software::Fake => Err(fake::refused("reflect", "the fake broker needs no reflector")),
     }
 }

@@ -19,6 +19,16 @@ pub struct Target {
     pub clock: Clock,
 }
 
+/// What everything that a run makes is called after: `bb-` and the run's own mark, from the name of
+/// any of its cells. `None` of what no run of ours is called.
+pub fn run_prefix(cell: &str) -> Option<String> {
+    let mut parts = cell.splitn(3, '-');
+    let (first, mark) = (parts.next()?, parts.next()?);
+    let plain = mark.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let ours = first == "bb" && mark.len() == 6 && plain && parts.next().is_some();
+    ours.then(|| format!("bb-{mark}-"))
+}
+
 /// How to find and to reach the nodes of a broker besides by the addresses that clients start from.
 /// Empty for one node of our own without a fault proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,5 +62,20 @@ impl Routes {
     /// Where the node behind an address of clients listens itself.
     pub fn direct(&self, client: &str) -> String {
         self.direct.get(client).map_or(client, String::as_str).to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_run_of_ours_made_has_its_mark() {
+        assert_eq!(run_prefix("bb-abc123-lists-0").as_deref(), Some("bb-abc123-"));
+        let foreign = ["orders", "bb-", "bb-abc123", "bb-abc-lists", "xx-abc123-lists", ""];
+        // One that would stand for many where a server looks for it.
+        for foreign in foreign.into_iter().chain(["bb-******-lists", "bb-[a-z]?-lists"]) {
+            assert_eq!(run_prefix(foreign), None, "{foreign}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! What a driver may offer besides is in [`capability`](super::capability).
 
 use super::capability::{
-    CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, Requests, WatchedSubscriber,
 };
 use super::work::{WorkQueue, WorkTerms};
 use super::{DriverError, LargeClient, LargeMessages};
@@ -254,6 +254,10 @@ pub trait Driver: Send + Sync {
     /// The system seen from outside, for fault injection.
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         Err(self.without("look at the cluster"))
+    }
+    /// The board of this name, which is made if no other shard has made it.
+    fn board(&self, _name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Err(self.without("let shards meet"))
     }
     /// A client of the system's values by key.
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {

@@ -5,10 +5,11 @@
 //! Ctrl-C, ends the load early and keeps what there is.
 
 use super::audit::read_back;
+use super::barrier::{Barrier, BarrierError};
 use super::collect::Telemetry;
 use super::comeback::Reasons;
 use super::consume::ConsumerReport;
-use super::control::{AHEAD_NS, Context, Control, OnDrop, next_second};
+use super::control::{Context, Control, OnDrop};
 use super::deliveries::Deliveries;
 use super::fault_timeline::{FaultLog, FaultNews, FaultTimeline};
 use super::notes::ProducerReport;
@@ -24,9 +25,10 @@ use crate::inject::Shared;
 use crate::model::{FaultTarget, Latency};
 use crate::payload::BodyError;
 use crate::record::SECOND_NS;
+use crate::result::shard::ShardClock;
 use crate::result::{CellJournal, CellOutput, CellRecord, Counts, Description, Fault, ResultError};
 use crate::scenario::{Cell, Model};
-use crate::stats::{ENOUGH_PER_S, SEEN_AFTER, level, settled};
+use crate::stats::ENOUGH_PER_S;
 use crate::units::Rate;
 use std::sync::TryLockError;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -46,6 +48,8 @@ pub enum CellRunError {
     /// What was measured could not be kept.
     #[error(transparent)]
     Result(#[from] ResultError),
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
 }
 
 /// One run of a cell: everything that it needs besides its driver.
@@ -66,18 +70,20 @@ pub struct CellRun<'a, 'b> {
     /// For the self-check only: (ns after the start of the load, for how long) the pacer sleeps
     /// once.
     pub disturb: Option<(u64, u64)>,
+    /// Where several shards run the cell together: where they meet.
+    pub barrier: Option<&'a mut Barrier>,
 }
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// How often the coordinator looks around.
-const LOOK: Duration = Duration::from_millis(50);
+pub const LOOK: Duration = Duration::from_millis(50);
 /// So long after the end of a second every thread that does not hang has handed it over.
 const HANDED_OVER_NS: u64 = SECOND_NS / 4;
 /// Every n-th look samples CPU and memory and asks whether the broker lives.
 const SAMPLE_EVERY: u32 = 4;
 /// After the last expected message, how long to listen for one too many.
-const LISTEN_ON: Duration = Duration::from_millis(100);
+pub const LISTEN_ON: Duration = Duration::from_millis(100);
 /// Where nobody publishes: after so long without a message there is none left.
 const DRAINED_NS: u64 = 5 * SECOND_NS;
 /// Where some messages were never answered: for how long nothing must have arrived.
@@ -86,26 +92,26 @@ const QUIET_NS: u64 = SECOND_NS / 2;
 impl<'a> CellRun<'a, '_> {
     /// On a broker that is not ours to look after, watched and interrupted by nobody.
     pub fn new(cell: &'a Cell, clock: Clock) -> Self {
-        let (broker, observer, journal, disturb) = (None, None, None, None);
-        let interrupted = &NEVER;
-        Self { cell, block: 1, run: 0, clock, broker, interrupted, observer, journal, disturb }
+        let (broker, observer, journal, disturb, barrier) = (None, None, None, None, None);
+        let (block, run, interrupted) = (1, 0, &NEVER);
+        Self { cell, block, run, clock, broker, interrupted, observer, journal, disturb, barrier }
     }
 
     /// Runs the cell to its end. An error means that no load was offered; whatever happens later is
     /// in the output.
     pub fn run(mut self, driver: &dyn Driver) -> Result<CellOutput, CellRunError> {
-        driver.prepare()?;
+        self.prepare(driver)?;
         let description = driver.describe()?;
         let toll = driver.toll();
         if let Some(Ok(mut broker)) = self.broker.map(|shared| shared.lock()) {
             broker.outlive(self.cell.load.deadline);
         }
+        let share = self.share();
         let Self { cell, block, run, clock, interrupted, .. } = self;
         let load = &cell.load;
         let control = &Control::new(load.subscriptions).staged(load);
-        let deliveries =
-            Deliveries::new(load.subscriptions, load.consumers, load.producers, cell.lanes());
-        let of = Context { cell, block, run, clock, driver, control, interrupted };
+        let deliveries = Deliveries::within(share, cell.lanes());
+        let of = Context { cell, share, block, run, clock, driver, control, interrupted };
         let (harvest_to, harvests) = channel();
         let mut journal = self.journal.take();
         if let Some(journal) = &mut journal {
@@ -118,7 +124,8 @@ impl<'a> CellRun<'a, '_> {
             // Whatever goes wrong must release the consumers, or the scope would wait for ever.
             let release = OnDrop(|| control.stop_consuming());
             let consumers = start_consumers(scope, of, &deliveries, &harvest_to)?;
-            let (producers, start_ns) = start_producers(scope, of, self.disturb, &harvest_to)?;
+            let (disturb, begin) = (self.disturb, || self.begin(control));
+            let (producers, start_ns) = start_producers(scope, of, disturb, &harvest_to, begin)?;
             drop(harvest_to);
             telemetry.begin(RowTerms::of(cell, start_ns));
             let (news_to, news) = channel();
@@ -126,7 +133,7 @@ impl<'a> CellRun<'a, '_> {
             let broker = self.broker.filter(|_| !cell.faults.is_empty());
             let fault_timeline = broker.map(|broker| FaultTimeline { of, broker, news: news_to });
             let fault_timeline = fault_timeline.map(|timeline| scope.spawn(move || timeline.run()));
-            let error = self.watch_load(control, &producers, start_ns, &news, &mut telemetry);
+            let mut error = self.watch_load(control, &producers, start_ns, &news, &mut telemetry);
             // A load that ended before its time takes its faults along.
             let now = clock.now_ns();
             if control.window().is_none_or(|(_, end)| now < end) {
@@ -137,17 +144,27 @@ impl<'a> CellRun<'a, '_> {
             // reads them back.
             let log = join_all(fault_timeline)?.pop().unwrap_or_default();
             self.tell(&news, &mut telemetry);
-            self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
+            let mut known = None;
+            if share.is_whole() {
+                self.await_consumers(control, driver.acknowledges(), &produced, &mut telemetry);
+            } else if error.is_none() {
+                let owed = owed(&produced, driver.acknowledges()).1;
+                match self.await_all(control, owed, &mut telemetry) {
+                    Ok(clock) => known = Some(clock),
+                    Err(why) => error = Some(why),
+                }
+            }
             let collected_ns = clock.now_ns();
             drop(release);
             let consumed = join_all(consumers)?.into_iter().flatten().collect();
             let toll = meanwhile(&toll, driver.toll());
-            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll })
+            let clock = known;
+            Ok(Reports { start_ns, collected_ns, error, produced, consumed, log, toll, clock })
         })?;
         telemetry.close_all(control.window());
         reports.log.faults.extend(self.outages());
         // Where nobody publishes there is nothing to be held against what is kept.
-        let asked = load.audit && load.producers > 0;
+        let asked = load.audit && load.producers > 0 && share.shard.leads();
         let audited = asked && !interrupted.load(Relaxed) && reports.error.is_none();
         let audit = if audited { read_back(of, &mut telemetry) } else { None };
         Ok(output(of, description, reports, audit, telemetry)?)
@@ -188,7 +205,7 @@ impl<'a> CellRun<'a, '_> {
     }
 
     /// Samples CPU and memory; faults end some of the broker's processes and start others.
-    fn sample(&self, telemetry: &mut Telemetry) {
+    pub(super) fn sample(&self, telemetry: &mut Telemetry) {
         if let Some(pids) = self.broker_pids() {
             telemetry.pids = pids;
         }
@@ -196,7 +213,7 @@ impl<'a> CellRun<'a, '_> {
     }
 
     /// An error once the broker is gone. Asked a few times a second.
-    fn alive(&self) -> Result<(), String> {
+    pub(super) fn alive(&self) -> Result<(), String> {
         match self.broker.map(|shared| shared.try_lock()) {
             Some(Ok(mut broker)) => broker.check().map_err(|error| error.to_string()),
             // Somebody does something to it on purpose.
@@ -297,6 +314,11 @@ impl<'a> CellRun<'a, '_> {
                 }
             }
             looks += 1;
+            let beat = self.beat(control, start_ns, now, telemetry);
+            if let Some(why) = self.touch(control, beat).filter(|_| error.is_none()) {
+                telemetry.event("barrier", &why);
+                error = Some(why);
+            }
             if (error.is_some() || self.interrupted.load(Relaxed)) && !control.abandoned() {
                 let why = match (&error, telemetry.broken()) {
                     (_, Some(_)) => "nothing is kept any more: load ended",
@@ -304,6 +326,7 @@ impl<'a> CellRun<'a, '_> {
                     (None, None) => "load ended by the user",
                 };
                 telemetry.event("interrupt", why);
+                self.abort(error.as_deref().unwrap_or(why));
                 control.abandon(now);
             }
             if control.window().is_none() {
@@ -322,8 +345,8 @@ impl<'a> CellRun<'a, '_> {
         producers: &[ScopedJoinHandle<'_, ProducerReport>],
         read: &mut (u64, u64),
     ) -> bool {
-        if !producers.is_empty() {
-            return producers.iter().all(ScopedJoinHandle::is_finished);
+        if self.cell.load.producers > 0 {
+            return producers.iter().all(ScopedJoinHandle::is_finished) && !self.stays(control);
         }
         let now = self.clock.now_ns();
         let consumed: u64 = control.consumed.iter().map(|count| count.load(Relaxed)).sum();
@@ -332,45 +355,6 @@ impl<'a> CellRun<'a, '_> {
         }
         let drained = now.saturating_sub(read.1) >= DRAINED_NS;
         control.abandoned() || drained || now >= control.stop_sending_at()
-    }
-
-    fn open_window_when_steady(
-        &self,
-        control: &Control,
-        start_ns: u64,
-        now: u64,
-        telemetry: &mut Telemetry,
-    ) {
-        let load = &self.cell.load;
-        let warmed = now.saturating_sub(start_ns);
-        if warmed < load.warm_up.nanos() {
-            return;
-        }
-        // The last second may not be complete yet, and the first began in the middle.
-        let (from, to) =
-            (start_ns / SECOND_NS + 1, (now.saturating_sub(SECOND_NS / 5)) / SECOND_NS);
-        // Looked back for a minute at most: what was before decides nothing.
-        let from = from.max(to.saturating_sub(60));
-        let few = too_few_to_settle(self.cell);
-        let rested = !few
-            && settled(&telemetry.seconds(from, to))
-            && level(&telemetry.health.broker_cpu(from, to));
-        if rested || few || warmed >= load.warm_up_limit.nanos() {
-            let start = next_second(self.clock.now_ns(), AHEAD_NS);
-            let end = start + load.duration.nanos();
-            control.open_window(start, end);
-            let seen = rested || (!few && load.warm_up_limit >= SEEN_AFTER);
-            telemetry.settled = seen.then_some(rested);
-            let how = match telemetry.settled {
-                Some(true) => "settled",
-                Some(false) => "not settled within the warm-up limit",
-                None if few => "too few messages a second to tell",
-                None => "the warm-up is too short to tell",
-            };
-            telemetry.event("steady", how);
-            telemetry.event_at(start, "phase", Phase::Measure.name());
-            telemetry.event_at(end, "phase", Phase::Drain.name());
-        }
     }
 
     fn look(&self, control: &Control, start_ns: u64, telemetry: &Telemetry) -> Progress {
@@ -408,10 +392,7 @@ impl<'a> CellRun<'a, '_> {
         produced: &[ProducerReport],
         telemetry: &mut Telemetry,
     ) {
-        let lanes = || produced.iter().flat_map(|report| &report.lanes);
-        let sent: u64 = lanes().map(|lane| lane.sent).sum();
-        let expected: u64 =
-            lanes().map(|lane| if acknowledges { lane.acked.len() } else { lane.sent }).sum();
+        let (sent, expected) = owed(produced, acknowledges);
         // What was never answered may arrive as well, and must not stand for what is still missing.
         let mut last = (0, self.clock.now_ns());
         let deadline = self.clock.now_ns() + self.cell.load.drain.nanos();
@@ -434,6 +415,14 @@ impl<'a> CellRun<'a, '_> {
         }
         self.sample(telemetry);
     }
+}
+
+/// How many messages were sent, and how many of them consumers must get.
+fn owed(produced: &[ProducerReport], acknowledges: bool) -> (u64, u64) {
+    let lanes = || produced.iter().flat_map(|report| &report.lanes);
+    let sent: u64 = lanes().map(|lane| lane.sent).sum();
+    let acked = || lanes().map(|lane| lane.acked.len()).sum();
+    (sent, if acknowledges { acked() } else { sent })
 }
 
 /// The latency that says whether the system has settled.
@@ -466,6 +455,8 @@ pub struct Reports {
     pub log: FaultLog,
     /// What the broker did to clients and messages by itself.
     pub toll: Reasons,
+    /// Of a shard, how well its clock is known.
+    pub clock: Option<ShardClock>,
 }
 
 fn join_all<'scope, T>(

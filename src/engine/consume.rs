@@ -18,6 +18,7 @@ use crate::model::Latency;
 use crate::payload::{Envelope, FULL, Reading, read};
 use crate::record::{Consumed, Recorder, Silences};
 use crate::scenario::Model;
+use crate::schedule::Share;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -115,6 +116,7 @@ pub fn ours(
 }
 
 struct Consumer<'a> {
+    share: Share,
     subscription: u16,
     run: u64,
     message_bytes: usize,
@@ -230,6 +232,7 @@ impl<'a> Consumer<'a> {
         let mut report = ConsumerReport::default();
         report.gaps.resize_with(usize::from(watched_partitions), || Silences::new(clock.now_ns()));
         Self {
+            share: of.share,
             subscription,
             run,
             message_bytes,
@@ -310,6 +313,15 @@ impl<'a> Consumer<'a> {
         recorder.flow.consumed.add(done_ns, 1);
         totals.last_ns = totals.last_ns.max(done_ns);
         totals.window_consumed += u64::from(control.in_window(done_ns));
+        if !self.share.is_whole() {
+            totals.window_delivered += u64::from(control.in_window(envelope.planned_ns));
+            // What another clock stamped, or who of several machines was last, is not known here.
+            let known = self.share.clients.subscriptions == 1
+                && control.is_comparable(self.share.sender(producer));
+            if !known {
+                return;
+            }
+        }
         // With several subscriptions a message has arrived once the last of them has it.
         if self.timed && self.deliveries.is_last(producer, lane, sequence) {
             let latency = message.received_ns.saturating_sub(envelope.planned_ns);
@@ -358,6 +370,7 @@ mod tests {
         let (driver, interrupted) = (&fake, &AtomicBool::new(false));
         let of = Context {
             cell: &cell,
+            share: Share::whole(cell.load.clients()),
             block: 1,
             run: 7,
             clock,

@@ -6,12 +6,16 @@ use crate::driver::Driver;
 use crate::inject::Consumers;
 use crate::record::SECOND_NS;
 use crate::scenario::{Cell, Load};
+use crate::schedule::Share;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// What everything that runs for one cell is given.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub cell: &'a Cell,
+    /// What of the cell this process runs.
+    pub share: Share,
     pub block: u32,
     pub run: u64,
     pub clock: Clock,
@@ -44,6 +48,8 @@ pub struct Control {
     /// First deliveries, by subscription.
     pub consumed: Vec<AtomicU64>,
     pub consumers: Consumers,
+    /// Where several shards run the cell: those whose stamps can be compared with ours.
+    pub comparable: OnceLock<Vec<bool>>,
 }
 
 impl Control {
@@ -60,6 +66,7 @@ impl Control {
             failed: AtomicU64::new(0),
             consumed: (0..subscriptions).map(|_| AtomicU64::new(0)).collect(),
             consumers: Consumers::default(),
+            comparable: OnceLock::new(),
         }
     }
 
@@ -72,6 +79,12 @@ impl Control {
             end_ns
         });
         Self { stage_ends_ns: ends.collect(), ..self }
+    }
+
+    /// Whether the stamps of that shard can be compared with ours.
+    #[inline]
+    pub fn is_comparable(&self, shard: u16) -> bool {
+        self.comparable.get().and_then(|all| all.get(usize::from(shard))) == Some(&true)
     }
 
     /// Sets the measured window. It must lie ahead, so that no message is classed twice.

@@ -7,6 +7,7 @@
 //! the books; whether consumers that share a subscription keep a lane's order together
 //! is seen here only.
 
+use crate::schedule::{Clients, Share};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Deliveries that a lane may be apart between its fastest and its slowest subscription; fewer
@@ -29,6 +30,15 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
+    /// Of one shard among several nobody knows here who was last, or who overtook whom.
+    pub fn within(share: Share, lanes: u16) -> Self {
+        let Clients { producers, subscriptions, consumers } = share.clients;
+        match share.is_whole() {
+            true => Self::new(subscriptions, consumers, producers, lanes),
+            false => Self::new(1, 1, producers, lanes),
+        }
+    }
+
     /// For messages of `producers` × `lanes`.
     pub fn new(subscriptions: u16, consumers: u16, producers: u16, lanes: u16) -> Self {
         let (producers, lanes) = (usize::from(producers), usize::from(lanes));

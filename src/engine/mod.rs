@@ -2,6 +2,7 @@
 //! and judge the own instrument. Never prints.
 
 mod audit;
+mod barrier;
 mod cell_run;
 mod censored;
 mod collect;
@@ -13,8 +14,11 @@ mod fault_timeline;
 mod floor;
 mod gates;
 mod health;
+mod merge;
 mod notes;
+mod opening;
 mod output;
+mod part;
 mod probe;
 mod progress;
 mod publish;
@@ -26,11 +30,14 @@ mod spawn;
 #[cfg(test)]
 mod tests;
 mod thread_cpu;
+mod together;
 mod totals;
 
+pub use barrier::{BOARDS, Barrier, BarrierError, Gathering, Host, Terms};
 pub use cell_run::{CellRun, CellRunError};
 pub use control::OnDrop;
 pub use floor::{Floor, floor};
+pub use merge::{CellMerge, CellPart};
 pub use progress::{LiveSecond, Observer, Phase, Progress, Tail};
 pub use sender::{InFlight, Pending, SendBook, SendPlan, Sender, sharpen_timer};
 pub use spawn::bodies;

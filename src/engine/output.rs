@@ -3,7 +3,7 @@
 
 use super::cell_run::{Reports, settling_timer, too_few_to_settle};
 use super::censored::Deadlines;
-use super::collect::{Seconds, Telemetry};
+use super::collect::Telemetry;
 use super::comeback::{Comeback, Reasons, add};
 use super::consume::ConsumerReport;
 use super::control::{Context, Control};
@@ -11,17 +11,20 @@ use super::floor::floor_of;
 use super::gates::{Evidence, judge, lag_limit_ns};
 use super::health::Spent;
 use super::notes::ProducerReport;
+use super::part::{part, parted};
 use super::recovery::{FaultObservations, snapshots};
 use super::rows::Window;
 use super::saturated::{Pace, saturated};
 use super::totals::Totals;
 use crate::model::{Latency, MessageStore, Statistic, metric};
 use crate::record::{AuditBook, Books, Consumed, Counted, PerSecond, SECOND_NS, Timings};
+use crate::result::shard::{ShardClock, ShardPart};
 use crate::result::{
     CellOutput, CellRecord, Censored, Counts, Description, Distribution, Fault, Observation,
     Resources, ResultError, StageRecord,
 };
 use crate::scenario::{Cell, Load, Model, Pacer, cannot_promise};
+use crate::schedule::Share;
 use crate::stats::SETTLED_OVER;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,13 +39,14 @@ pub fn output(
 ) -> Result<CellOutput, ResultError> {
     let Context { cell, driver, control, .. } = of;
     let (load, now_ns) = (&cell.load, of.clock.now_ns());
-    let start_ns = reports.start_ns;
-    let log = std::mem::take(&mut reports.log);
+    let (start_ns, collected_ns) = (reports.start_ns, reports.collected_ns);
+    let (log, clock) = (std::mem::take(&mut reports.log), reports.clock.take());
     telemetry.events.extend(log.events);
     telemetry.events.sort_by_key(|event| event.at_ns);
     let mut collected = Collected::of(of, reports, audit, &telemetry);
     let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
+    let waited_ns = collected_ns.saturating_sub(load_end_ns);
     let mut faults =
         collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
     let rate_per_s = load.rate.map(|rate| rate.per_s());
@@ -104,14 +108,13 @@ pub fn output(
         examples: books.examples(),
         description,
         interrupted: of.interrupted.load(Relaxed),
+        shard: collected.part(of, &telemetry, waited_ns, clock),
         failures: collected.failures,
         retries: collected.retries,
         error: collected.error,
         ..cell.record(of.block)
     };
-    let events = std::mem::take(&mut telemetry.events);
-    let Seconds { rows: windows, intervals, journaled } = telemetry.finish(window)?;
-    Ok(CellOutput { record, windows, intervals, events, broker_log: String::new(), journaled })
+    parted(record, window, telemetry, collected.books)
 }
 
 fn pace(busiest: Option<f64>, held: Option<f64>, totals: &Totals, window: Window) -> Pace {
@@ -168,14 +171,14 @@ impl Collected {
             deadlines: Deadlines::of_consumers(reports.collected_ns),
             ..Self::default()
         };
-        all.producers(reports.produced);
-        all.consumers(load, reports.consumed);
+        all.producers(of.share, reports.produced);
+        all.consumers(of.share, reports.consumed);
         all.censored = all.deadlines.censored(&all.totals, telemetry, load.subscriptions > 0);
         all
     }
 
-    fn producers(&mut self, reports: Vec<ProducerReport>) {
-        for (report, producer) in reports.into_iter().zip(0..) {
+    fn producers(&mut self, share: Share, reports: Vec<ProducerReport>) {
+        for (report, producer) in reports.into_iter().zip(share.producers()) {
             self.seen.add_producer(producer, &report.tenths, report.traces);
             self.totals.add(&report.totals);
             self.own_lag.resize_with(report.own_lag.len(), Timings::default);
@@ -192,18 +195,17 @@ impl Collected {
         }
     }
 
-    fn consumers(&mut self, load: &Load, reports: Vec<ConsumerReport>) {
-        let mut reports = reports.into_iter();
-        for subscription in 0..load.subscriptions {
-            let mut all = Consumed::default();
-            for report in reports.by_ref().take(usize::from(load.consumers).max(1)) {
-                self.seen.add_consumer(subscription, report.gaps);
-                self.busiest_ns = self.busiest_ns.max(report.cpu.window_ns);
-                self.totals.add(&report.totals);
-                self.again(("consumer", "consume"), report.comeback);
+    fn consumers(&mut self, share: Share, reports: Vec<ConsumerReport>) {
+        let subscriptions = usize::from(share.clients.subscriptions);
+        self.books.consumed.resize_with(subscriptions, Consumed::default);
+        for (report, (subscription, _)) in reports.into_iter().zip(share.consumers()) {
+            self.seen.add_consumer(subscription, report.gaps);
+            self.busiest_ns = self.busiest_ns.max(report.cpu.window_ns);
+            self.totals.add(&report.totals);
+            self.again(("consumer", "consume"), report.comeback);
+            if let Some(all) = self.books.consumed.get_mut(usize::from(subscription)) {
                 all.merge(report.seen);
             }
-            self.books.consumed.push(all);
         }
     }
 
@@ -213,6 +215,18 @@ impl Collected {
             let _ = all.add(&**part);
         }
         all
+    }
+
+    /// What a shard knows beside the record of its part.
+    fn part(
+        &self,
+        of: Context<'_>,
+        telemetry: &Telemetry,
+        waited_ns: u64,
+        clock: Option<ShardClock>,
+    ) -> Option<ShardPart> {
+        let reasons = (self.cut_off.clone(), self.toll.clone());
+        part(of, &self.totals, telemetry, waited_ns, clock, reasons)
     }
 
     /// Whoever was cut off went on, and so did what it does.

@@ -91,6 +91,7 @@ mod tests {
     use crate::engine::control::Control;
     use crate::model::System;
     use crate::scenario::{Cell, Load};
+    use crate::schedule::Share;
     use crate::units::Rate;
     use std::sync::atomic::AtomicBool;
 
@@ -108,8 +109,17 @@ mod tests {
     ) -> Option<u64> {
         let cell = Cell::plain(System::Fake, Load::open(Rate::per_second(1000)));
         let (control, interrupted) = (&Control::new(1), &AtomicBool::new(false));
-        let of =
-            Context { cell: &cell, block: 1, run: 7, clock, driver: fake, control, interrupted };
+        let share = Share::whole(cell.load.clients());
+        let of = Context {
+            cell: &cell,
+            share,
+            block: 1,
+            run: 7,
+            clock,
+            driver: fake,
+            control,
+            interrupted,
+        };
         acknowledged_since(of, 0, in_force, stop)
     }
 

@@ -25,7 +25,7 @@ pub fn saturated(cell: &Cell, spent: &Spent, pace: &Pace) -> Option<&'static str
     // Redis runs its commands on one thread.
     let broker_most = match cell.config.system.software() {
         Software::Redis => BUSY,
-        Software::Kafka | Software::Fake => ALL_BUSY * cores,
+        Software::Kafka | Software::Sns | Software::Fake => ALL_BUSY * cores,
     };
     let found = [
         ("generator-cpu", pace.pacer_busy > BUSY),

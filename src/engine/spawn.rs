@@ -10,7 +10,7 @@ use super::publish::{produce, run_length};
 use super::sender::Sender;
 use crate::driver::DriverError;
 use crate::payload::{Bodies, BodyError, BodyKind};
-use crate::record::{Harvest, Recorder, SECOND_NS};
+use crate::record::{Harvest, Recorder};
 use crate::scenario::{Cell, PayloadKind, SHARED, share_threads};
 use std::ops::Range;
 use std::sync::mpsc::{self, channel};
@@ -34,10 +34,11 @@ pub fn start_consumers<'scope>(
     deliveries: &'scope Deliveries,
     harvest_to: &mpsc::Sender<Harvest>,
 ) -> Result<Vec<ConsumerThread<'scope>>, CellRunError> {
-    let (load, driver) = (&of.cell.load, of.driver);
+    let (load, driver, share) = (&of.cell.load, of.driver, of.share);
     let (ready_to, ready) = channel::<Result<(), DriverError>>();
     let mut handles = Vec::new();
-    if share_threads(&of.cell.config, load) {
+    // A part of the subscriptions has a thread for each.
+    if share.is_whole() && share_threads(&of.cell.config, load) {
         for part in parts(load.subscriptions) {
             let (ready_to, recorder) = (ready_to.clone(), Recorder::new(harvest_to.clone()));
             handles.push(scope.spawn(move || {
@@ -48,8 +49,7 @@ pub fn start_consumers<'scope>(
             }));
         }
     } else {
-        let each = |subscription| (0..load.consumers).map(move |consumer| (subscription, consumer));
-        for who in (0..load.subscriptions).flat_map(each) {
+        for who in share.consumers() {
             let (ready_to, recorder) = (ready_to.clone(), Recorder::new(harvest_to.clone()));
             handles.push(scope.spawn(move || {
                 let subscriber = driver.subscriber(who.0, who.1);
@@ -94,22 +94,24 @@ fn parts(subscriptions: u16) -> impl Iterator<Item = Range<u16>> {
     (0..subscriptions).step_by(each.into()).map(part)
 }
 
-/// Connects every producer and starts the load at one time for all of them, which is returned.
+/// Connects every producer and starts the load at one time for all of them, which `when` tells once
+/// all are connected, and which is returned.
 pub fn start_producers<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     of: Context<'scope>,
     disturb: Option<(u64, u64)>,
     harvest_to: &mpsc::Sender<Harvest>,
+    when: impl FnOnce() -> Result<u64, CellRunError>,
 ) -> Result<(Vec<ScopedJoinHandle<'scope, ProducerReport>>, u64), CellRunError> {
     let mut ready = Vec::new();
-    for producer in 0..of.cell.load.producers {
+    for producer in of.share.producers() {
         let run_length = run_length(of.cell);
         ready.push((
             producer,
             Sender::new(of.driver, of.cell, of.run, producer, run_length, of.clock)?,
         ));
     }
-    let start_ns = of.clock.now_ns() + SECOND_NS / 20;
+    let start_ns = when()?;
     let disturb = disturb.map(|(after, length)| (start_ns + after, length));
     let start = |(producer, sender)| {
         let recorder = Recorder::new(harvest_to.clone());

@@ -19,6 +19,9 @@ pub struct Totals {
     pub window_consumed: u64,
     /// Their size, where nobody of ours published them.
     pub window_bytes: u64,
+    /// First deliveries of messages planned inside the window. Counted where several shards run the
+    /// load and not all of them can be timed.
+    pub window_delivered: u64,
     /// First deliveries that were done after a later message of their lane, by whichever consumer
     /// of the subscription.
     pub overtaken: u64,
@@ -41,6 +44,7 @@ impl Totals {
         self.window_acked += other.window_acked;
         self.window_consumed += other.window_consumed;
         self.window_bytes += other.window_bytes;
+        self.window_delivered += other.window_delivered;
         self.overtaken += other.overtaken;
         self.last_ns = self.last_ns.max(other.last_ns);
         self.held_ns += other.held_ns;

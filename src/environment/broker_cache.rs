@@ -8,7 +8,7 @@
 //! Kafka for all of its scenarios.
 
 use super::{Broker, Environment, EnvironmentError, usage};
-use crate::model::Software;
+use crate::model::{Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use std::collections::BTreeMap;
@@ -111,12 +111,16 @@ impl Environment for BrokerCache {
         self.inner.name()
     }
 
+    fn emulates(&self, system: System) -> bool {
+        self.inner.emulates(system)
+    }
+
     fn network_path(&self) -> String {
         self.inner.network_path()
     }
 
-    fn lacks(&self, software: Software) -> Option<EnvironmentError> {
-        self.inner.lacks(software)
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        self.inner.lacks(system)
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {

@@ -1,5 +1,5 @@
 //! Brokers that run already, at addresses that the user gives: nothing is started here, and nothing
-//! taken away.
+//! taken away but what runs of ours made in an account.
 //!
 //! Before any client of the load connects, every address is asked once by a connection of ours,
 //! with the TLS and the login of its target: those of the user, and those that the brokers
@@ -7,15 +7,16 @@
 //! in words and at once, not in a client library's retries. [`Access`] judges each address and
 //! keeps the secrets.
 
+use super::leftovers::{self, Delete, Leftovers};
 use super::watch::{LivenessWatch, Round};
 use super::{Broker, Environment, EnvironmentError, NodeOutage, storage};
-use crate::access::{Access, AccessError, Reach, Targets};
-use crate::driver::{self, Routes};
-use crate::model::Software;
+use crate::access::{Access, AccessError, Reach, Targets, region_of};
+use crate::driver::{self, DriverError, Routes};
+use crate::model::{Service, Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use crate::units::Span;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -32,77 +33,62 @@ pub struct External {
     targets: Targets,
     /// Settings that a scenario asks for and that nobody here can give.
     unset: BTreeSet<String>,
+    /// What was said of what killed runs had left behind.
+    swept: BTreeSet<String>,
     storage: Option<Storage>,
 }
 
 impl External {
     pub fn new(targets: Targets) -> Self {
-        Self { targets, unset: BTreeSet::new(), storage: None }
+        Self { targets, unset: BTreeSet::new(), swept: BTreeSet::new(), storage: None }
     }
 
-    pub fn has(&self, software: Software) -> bool {
-        self.reach(software).is_ok()
+    /// What is described, by the names in a targets file.
+    pub fn blocks(&self) -> impl Iterator<Item = &'static str> {
+        self.targets.all().map(|(name, ..)| name)
     }
 
-    /// Asks every broker whether it answers and lets us in.
-    pub fn ask(&self, software: Software) -> Result<Answered, EnvironmentError> {
-        self.asker(software)?.ask_all()
+    /// Asks every broker of one of these whether it answers and lets us in.
+    pub fn ask(&self, block: &str) -> Result<Answered, EnvironmentError> {
+        let found = self.targets.all().find(|(name, ..)| *name == block);
+        let (_, software, reach) = found.ok_or_else(|| missing(block, block, ""))?;
+        Asker::of(software, reach.clone())?.ask_all()
     }
 
-    /// Where Sentinels are given, they are asked for their primary.
-    fn asker(&self, software: Software) -> Result<Asker, EnvironmentError> {
-        let (reach, routes) = (self.reach(software)?, Routes::default());
-        if software != Software::Redis {
-            return Ok(Asker { software, reach, routes });
-        }
-        let Reach { addresses, access, primary } = &reach;
-        let refused = |why: &str| {
-            let at = addresses.join(", ");
-            EnvironmentError::Refused(format!("the Sentinels at {at} cannot be used: {why}"))
-        };
-        match driver::watched(addresses, primary.as_deref(), access) {
-            Ok(Some((name, at))) => {
-                let routes = Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
-                Ok(Asker { software, reach: Reach { addresses: vec![at], ..reach }, routes })
-            }
-            Err(why) if primary.is_some() || why.contains("Sentinel") => Err(refused(&why)),
-            Ok(None) if primary.is_some() => {
-                Err(refused("what answers there is no Sentinel; leave `primary` out"))
-            }
-            // Whatever is wrong with a server is told by asking it as its clients do.
-            Ok(None) | Err(_) => Ok(Asker { software, reach, routes }),
-        }
+    /// Whether it is AWS itself that is asked, and not a stand-in: there it costs money.
+    pub fn at_aws(&self, system: System) -> bool {
+        let reach = self.targets.reach(system).filter(|_| system.service().is_some());
+        reach.is_some_and(|reach| reach.addresses.iter().any(|at| region_of(at).is_some()))
     }
 
-    fn reach(&self, software: Software) -> Result<Reach, EnvironmentError> {
-        let (reach, what, remedy) = match software {
-            Software::Kafka => {
-                (&self.targets.kafka, "the address of Kafka", "add --kafka HOST:PORT")
-            }
-            Software::Redis => {
-                (&self.targets.redis, "the address of Redis", "add --redis redis://HOST:PORT")
-            }
-            Software::Fake => {
+    fn asker(&self, system: System) -> Result<Asker, EnvironmentError> {
+        Asker::of(system.software(), self.reach(system)?)
+    }
+
+    fn reach(&self, system: System) -> Result<Reach, EnvironmentError> {
+        let (title, add) = match (system.service(), system.software()) {
+            (_, Software::Fake) => {
                 return Err(EnvironmentError::Refused("the fake broker is never external".into()));
             }
+            (Some(service), _) => (service.title(), ""),
+            (None, Software::Kafka) => ("Kafka", "add --kafka HOST:PORT, "),
+            (None, _) => ("Redis", "add --redis redis://HOST:PORT, "),
         };
-        let missing = || {
-            EnvironmentError::missing(
-                what,
-                format!(
-                    "{remedy}, describe it in a file for --targets, or leave its systems out with \
-                     --system"
-                ),
-            )
-        };
-        reach.clone().ok_or_else(missing)
+        let known = self.targets.reach(system).cloned();
+        known.ok_or_else(|| missing(title, Targets::block(system), add))
+    }
+
+    /// A note of what will be made in an account, once it is cleared of what was left there.
+    fn leftovers(&mut self, asker: &Asker) -> Result<Leftovers, EnvironmentError> {
+        let (folder, addresses) = (leftovers::folder()?, &asker.reach.addresses);
+        let asked = asker.clone();
+        let delete: Delete = Box::new(move |cells| asked.sweep(cells));
+        self.swept.extend(leftovers::sweep(&folder, addresses, &delete));
+        Leftovers::new(&folder, addresses, delete)
     }
 
     fn any(&self, is: impl Fn(&Access) -> bool) -> bool {
-        [&self.targets.kafka, &self.targets.redis]
-            .into_iter()
-            .flatten()
-            .any(|reach| is(&reach.access))
+        self.targets.all().any(|(_, _, reach)| is(&reach.access))
     }
 }
 
@@ -111,34 +97,51 @@ impl Environment for External {
         "external"
     }
 
+    fn emulates(&self, system: System) -> bool {
+        system.service().is_some() && !self.at_aws(system)
+    }
+
     fn network_path(&self) -> String {
         if self.any(Access::remote) { "external (may leave this machine)" } else { "loopback" }
             .to_owned()
     }
 
-    fn lacks(&self, software: Software) -> Option<EnvironmentError> {
-        self.reach(software).err()
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        self.reach(system).err()
     }
 
     fn start(&mut self, config: &SystemConfig) -> Result<Box<dyn Broker>, EnvironmentError> {
-        let asker = self.asker(config.system.software())?;
+        let asker = self.asker(config.system)?;
         asker.ask_all()?;
         self.storage = asker.storage();
         let system = config.system;
         self.unset
             .extend(config.broker.iter().map(|(key, value)| format!("{key}={value} for {system}")));
+        let leftovers = system.service().map(|_| self.leftovers(&asker)).transpose()?;
         let watch = asker.watch(None);
-        Ok(Box::new(ExternalBroker { asker, watch }))
+        Ok(Box::new(ExternalBroker { asker, leftovers, watch }))
     }
 
     fn storage(&self) -> Option<Storage> {
         self.storage.clone()
     }
 
+    /// Where each service at AWS is and what it runs on.
+    fn facts(&self) -> BTreeMap<String, String> {
+        let of = |service: Service| {
+            let (_, _, reach) = self.targets.all().find(|(name, ..)| *name == service.name())?;
+            let region = reach.addresses.iter().find_map(|at| region_of(at))?;
+            let instance = self.targets.instances.get(service.name()).cloned();
+            let place = [Some(region), instance].into_iter().flatten().collect::<Vec<_>>();
+            Some((service.title().to_owned(), place.join(", ")))
+        };
+        Service::ALL.into_iter().filter_map(of).collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let floor = "brokers are reached over TLS: the instrument floor was measured without, so \
                      it leaves out what our side of the encryption costs";
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = self.swept.iter().cloned().collect();
         if self.any(|access| access.tls().is_some()) {
             warnings.push(floor.into());
         }
@@ -154,6 +157,14 @@ impl Environment for External {
     }
 }
 
+fn missing(title: &str, block: &str, add: &str) -> EnvironmentError {
+    let remedy = format!(
+        "{add}describe it as `{block}` in a file for --targets, or leave its systems out with \
+         --system"
+    );
+    EnvironmentError::missing(format!("the address of {title}"), remedy)
+}
+
 /// Brokers that answered.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -164,6 +175,7 @@ pub struct Answered {
     pub nodes: usize,
 }
 
+/// Asks the brokers of one target.
 #[derive(Clone)]
 struct Asker {
     software: Software,
@@ -173,11 +185,41 @@ struct Asker {
 }
 
 impl Asker {
+    /// Where Sentinels are given, they are asked for their primary.
+    fn of(software: Software, reach: Reach) -> Result<Self, EnvironmentError> {
+        let routes = Routes::default();
+        if software != Software::Redis {
+            return Ok(Self { software, reach, routes });
+        }
+        let Reach { addresses, access, primary } = &reach;
+        let refused = |why: &str| {
+            let at = addresses.join(", ");
+            EnvironmentError::Refused(format!("the Sentinels at {at} cannot be used: {why}"))
+        };
+        match driver::watched(addresses, primary.as_deref(), access) {
+            Ok(Some((name, at))) => {
+                let routes = Routes { sentinels: addresses.clone(), primary: Some(name), ..routes };
+                Ok(Self { software, reach: Reach { addresses: vec![at], ..reach }, routes })
+            }
+            Err(why) if primary.is_some() || why.contains("Sentinel") => Err(refused(&why)),
+            Ok(None) if primary.is_some() => {
+                Err(refused("what answers there is no Sentinel; leave `primary` out"))
+            }
+            // Whatever is wrong with a server is told by asking it as its clients do.
+            Ok(None) | Err(_) => Ok(Self { software, reach, routes }),
+        }
+    }
+
     /// Under the data of the first broker, where it is one of this machine.
     fn storage(&self) -> Option<Storage> {
         let Reach { addresses, access, .. } = &self.reach;
         let address = addresses.first().filter(|_| !access.remote())?;
         storage::of_running(&driver::data_folder(self.software, address, access)?)
+    }
+
+    /// Deletes what is called after these cells; returns what that was.
+    fn sweep(&self, cells: &[String]) -> Result<Vec<String>, DriverError> {
+        driver::sweep(self.software, &self.reach.addresses, &self.reach.access, cells)
     }
 
     /// The addresses that the one at `address` sends clients to.
@@ -299,6 +341,8 @@ impl Asker {
 
 struct ExternalBroker {
     asker: Asker,
+    /// Of a service; other brokers are the user's own, and so is what is left there.
+    leftovers: Option<Leftovers>,
     watch: LivenessWatch,
 }
 
@@ -319,7 +363,14 @@ impl Broker for ExternalBroker {
         self.asker.reach.access.clone()
     }
 
+    fn note(&self, name: &str) {
+        if let Some(leftovers) = &self.leftovers {
+            leftovers.note(name);
+        }
+    }
+
     fn check(&mut self) -> Result<(), EnvironmentError> {
+        self.leftovers.as_ref().map_or(Ok(()), Leftovers::check)?;
         self.watch.look()
     }
 
@@ -333,7 +384,7 @@ impl Broker for ExternalBroker {
 
     /// Leaves it running: it is not ours.
     fn stop(self: Box<Self>) -> Result<(), EnvironmentError> {
-        Ok(())
+        self.leftovers.as_ref().map_or(Ok(()), Leftovers::clear)
     }
 }
 

@@ -6,11 +6,13 @@
 //! the driver's to prove.
 
 mod broker_cache;
+mod clock_sync;
 pub mod docker;
 mod doctor;
 mod external;
 mod install;
 mod janitor;
+mod leftovers;
 mod memory;
 mod native;
 mod nodes;
@@ -21,8 +23,9 @@ mod program;
 mod storage;
 mod watch;
 
-use crate::model::Software;
+use crate::model::{Software, System};
 pub use broker_cache::{BrokerCache, Shelf, same_broker};
+pub use clock_sync::synchronised_by;
 pub use docker::{Choice, Docker, choose};
 pub use doctor::{Check, Level, Part, Wanted, can_run, checks};
 pub use external::External;
@@ -177,8 +180,15 @@ pub trait Broker: Send {
     fn access(&self) -> Access {
         Access::default()
     }
-    /// It as a driver is given it.
+    /// Something called `name` is about to be made there.
+    fn note(&self, _name: &str) {}
+    /// It as a driver is given it, who makes what it needs under that name.
     fn target(&self, name: &str, clock: Clock) -> Target {
+        self.note(name);
+        self.target_unnoted(name, clock)
+    }
+    /// The same without a note, where another process makes and deletes what is called so.
+    fn target_unnoted(&self, name: &str, clock: Clock) -> Target {
         let (addresses, routes, access) = (self.addresses(), self.routes(), self.access());
         Target { addresses, routes, access, name: name.to_owned(), clock }
     }
@@ -281,12 +291,16 @@ pub trait FaultableBroker {
 pub trait Environment {
     /// `native`, `external`, …: goes into the results.
     fn name(&self) -> &'static str;
+    /// Whether what answers as this system is a stand-in for the service that it is named after.
+    fn emulates(&self, _system: System) -> bool {
+        false
+    }
     /// Network path between harness and broker, in words; with what it costs, once a broker has
     /// been started.
     fn network_path(&self) -> String;
-    /// Why there can be no broker of this software here, known before anything is started.
-    fn lacks(&self, _: Software) -> Option<EnvironmentError> {
-        None
+    /// Why there can be no broker of this system here, known before anything is started.
+    fn lacks(&self, system: System) -> Option<EnvironmentError> {
+        nodes::run_by_others(system)
     }
     /// A broker for this configuration, accepting clients on return. A started one is fresh: no
     /// data, no history.

@@ -191,7 +191,7 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
     let room = (keys.messages as f64 * keys.limit).round() as u64;
     let mut cell = cell.clone();
     let config = &mut cell.config;
-    let words = match config.system {
+    let words = match config.system.base() {
         System::Kafka => {
             let bytes = room * cell.message.size.0;
             config.topic.config.insert("segment.bytes".into(), SEGMENT_BYTES.to_string());
@@ -202,13 +202,16 @@ fn limited(cell: &Cell, keys: &Retention) -> Result<(Cell, String), DriverError>
             config.maxlen = Some(room);
             format!("MAXLEN ~ {room}")
         }
-        system => {
-            let because = match system {
+        base => {
+            let because = match base {
                 System::RedisLists => "a list has no limit of its own; LTRIM is the application's",
+                System::Sns => {
+                    "a queue has no limit but time (MessageRetentionPeriod, a minute at least)"
+                }
                 _ => "it keeps nothing that a limit could end",
             };
             return Err(DriverError::Cannot {
-                system,
+                system: config.system,
                 action: "limit what it keeps".into(),
                 because: because.into(),
             });

@@ -7,11 +7,12 @@
 //! is for the tests beside the parsers.
 
 use crate::model::Latency;
+use crate::record::StoredBooks;
 use crate::result::{Baseline, CellRecord, ComparisonTerms, HeldAgainst, Manifest, ScenarioInfo};
-use crate::result::{Censored, Distribution, parse_windows};
+use crate::result::{Censored, Distribution, Tally, parse_windows};
 use crate::result::{Status, Summary, WindowRow, files, hlog};
 use crate::scenario::{self, Overrides};
-use crate::{claims, driver, export, gate, payload, report, wire};
+use crate::{access, claims, driver, export, gate, payload, report, wire};
 use std::path::Path;
 
 #[cfg(test)]
@@ -93,12 +94,20 @@ pub fn baseline(bytes: &[u8]) -> bool {
 
 /// `latency.hlog`, and what is read out of its histograms.
 pub fn hlog(bytes: &[u8]) -> bool {
+    // A shard's, too.
+    let _ = Tally::default().add(bytes, Path::new(NOWHERE));
     let Ok(merged) = hlog::merged(bytes, Path::new(NOWHERE)) else { return false };
     for histogram in merged.values() {
         let quantiles = Distribution::of(histogram, Censored::default()).quantiles();
         let _ = (quantiles, export::hgrm::encode(histogram, 1e6));
     }
     merged.contains_key(&Latency::Publish)
+}
+
+/// The books of a shard, unpacked.
+pub fn books(bytes: &[u8]) -> bool {
+    let stored = serde_json::from_slice::<StoredBooks>(bytes);
+    stored.is_ok_and(|stored| stored.restored().is_ok())
 }
 
 /// A received message, of any size that a scenario may have asked for.
@@ -120,6 +129,11 @@ pub fn envelope(bytes: &[u8]) -> bool {
 /// What a Redis server or a Sentinel answers.
 pub fn redis(bytes: &[u8]) -> bool {
     driver::fuzz(bytes)
+}
+
+/// What a provider of tokens answers.
+pub fn token(bytes: &[u8]) -> bool {
+    access::fuzz(bytes)
 }
 
 /// What a Kafka broker answers, where librdkafka is not asked.

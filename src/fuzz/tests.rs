@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Target = fn(&[u8]) -> bool;
 
 /// Each with the folders of its seeds, and how many mutations of them are tried.
-const TARGETS: [(&str, Target, &[&str], u32); 8] = [
+const TARGETS: [(&str, Target, &[&str], u32); 10] = [
     (
         "scenario",
         scenario,
@@ -21,9 +21,11 @@ const TARGETS: [(&str, Target, &[&str], u32); 8] = [
     ("comparison", comparison, &["fuzz/seeds/comparison"], 20),
     ("baseline", baseline, &["fuzz/seeds/baseline"], 300),
     ("hlog", hlog, &["fuzz/seeds/hlog"], 300),
+    ("books", books, &["fuzz/seeds/books"], 300),
     ("envelope", envelope, &["fuzz/seeds/envelope"], 2000),
     ("redis", redis, &["fuzz/seeds/redis"], 2000),
     ("kafka", kafka, &["fuzz/seeds/kafka"], 2000),
+    ("token", token, &["fuzz/seeds/token"], 2000),
 ];
 
 fn seeds(folders: &[&str]) -> Vec<(String, Vec<u8>)> {
@@ -194,6 +196,11 @@ fn interval_logs_survive_mutations() {
 }
 
 #[test]
+fn books_of_shards_survive_mutations() {
+    survives_mutations("books");
+}
+
+#[test]
 fn envelopes_survive_mutations() {
     survives_mutations("envelope");
 }
@@ -249,4 +256,9 @@ fn writes_seeds() {
         .write(&mut message);
     write("envelope/valid-full", &message);
     write("envelope/valid-compact", &message[..payload::COMPACT]);
+}
+
+#[test]
+fn answers_of_providers_of_tokens_survive_mutations() {
+    survives_mutations("token");
 }

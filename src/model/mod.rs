@@ -43,7 +43,7 @@ pub use measure::{Measure, Statistic};
 pub use metric::{Aggregate, Direction, Metric};
 pub use point::{BASE, Point};
 pub use quantile::Quantile;
-pub use system::{Marker, MessageStore, Software, System, SystemStyle};
+pub use system::{Marker, MessageStore, Service, Software, System, SystemStyle};
 pub use told::Told;
 pub use unit::{Unit, three_digits};
 

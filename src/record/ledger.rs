@@ -4,9 +4,13 @@
 //! Per subscription: acked = delivered + undelivered + lost (sent in place of acked where a reply
 //! promises nothing). The ledger judges nothing; it counts.
 
+mod stored;
+
 use super::seqset::SeqSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+pub use stored::StoredBooks;
 
 /// One sequence of numbers: (producer, lane).
 pub type SequenceKey = (u16, u16);
@@ -53,7 +57,7 @@ pub struct Example {
     pub sequence: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Books {
     pub produced: BTreeMap<SequenceKey, Produced>,
     /// One per subscription.

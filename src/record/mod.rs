@@ -10,7 +10,9 @@ mod seqset;
 mod silences;
 
 pub use histograms::{Harvest, Recorder, Timed, Timings, new_histogram};
-pub use ledger::{AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey};
+pub use ledger::{
+    AuditBook, Books, Consumed, Counted, Example, Produced, SequenceKey, StoredBooks,
+};
 pub use per_second::{Flow, PerSecond, SECOND_NS, Tally};
 pub use seqset::SeqSet;
 pub use silences::{

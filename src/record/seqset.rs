@@ -5,7 +5,7 @@
 //! that fills up drops its bitmap. 100 million messages in order cost about 25 KB; in any order at
 //! most 12.5 MB.
 
-const CHUNK_BITS: u64 = 1 << 16;
+pub(super) const CHUNK_BITS: u64 = 1 << 16;
 const WORDS: usize = (CHUNK_BITS / 64) as usize;
 
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct SeqSet {
 }
 
 /// Sequences beyond this are refused as damaged: no run sends 2^40 messages.
-const LIMIT: u64 = 1 << 40;
+pub(super) const LIMIT: u64 = 1 << 40;
 
 impl SeqSet {
     pub const fn new() -> Self {
@@ -64,6 +64,74 @@ impl SeqSet {
             *chunk = Chunk::Full;
         }
         true
+    }
+
+    /// Adds `from..to`: a chunk that it fills costs no bitmap.
+    pub fn insert_run(&mut self, from: u64, to: u64) {
+        let (mut at, to) = (from, to.min(LIMIT));
+        while at < to {
+            let index = (at / CHUNK_BITS) as usize;
+            let end = (at / CHUNK_BITS + 1) * CHUNK_BITS;
+            if index >= self.chunks.len() {
+                self.chunks.resize_with(index + 1, || Chunk::Empty);
+            }
+            let whole = at.is_multiple_of(CHUNK_BITS) && to >= end;
+            if whole && matches!(self.chunks[index], Chunk::Empty) {
+                self.chunks[index] = Chunk::Full;
+                self.len += CHUNK_BITS;
+            } else {
+                self.fill(index, at % CHUNK_BITS, to.min(end) - index as u64 * CHUNK_BITS);
+            }
+            at = end;
+        }
+    }
+
+    /// Adds `from..to` of one chunk, counted from its first number.
+    fn fill(&mut self, index: usize, from: u64, to: u64) {
+        let chunk = &mut self.chunks[index];
+        if let Chunk::Empty = chunk {
+            *chunk = Chunk::Some(Box::new([0; WORDS]), 0);
+        }
+        let Chunk::Some(words, count) = chunk else { return };
+        for word in from / 64..to.div_ceil(64) {
+            let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
+            let mask = u64::MAX >> (64 - (high - low)) << low;
+            let bits = &mut words[word as usize];
+            let new = (mask & !*bits).count_ones();
+            *bits |= mask;
+            *count += new;
+            self.len += u64::from(new);
+        }
+        if u64::from(*count) == CHUNK_BITS {
+            *chunk = Chunk::Full;
+        }
+    }
+
+    /// Its members as runs: the first, and one above the last.
+    pub fn runs(&self) -> Vec<(u64, u64)> {
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        let mut add = |from: u64, to: u64| match runs.last_mut() {
+            Some(last) if last.1 == from => last.1 = to,
+            _ => runs.push((from, to)),
+        };
+        for (base, chunk) in (0..).step_by(CHUNK_BITS as usize).zip(&self.chunks) {
+            match chunk {
+                Chunk::Empty => {}
+                Chunk::Full => add(base, base + CHUNK_BITS),
+                Chunk::Some(words, _) => {
+                    for (base, word) in (base..).step_by(64).zip(words.iter()) {
+                        let mut bits = *word;
+                        while bits != 0 {
+                            let first = bits.trailing_zeros();
+                            let after = first + (bits >> first).trailing_ones();
+                            add(base + u64::from(first), base + u64::from(after));
+                            bits &= u64::MAX.checked_shl(after).unwrap_or(0);
+                        }
+                    }
+                }
+            }
+        }
+        runs
     }
 
     pub fn contains(&self, sequence: u64) -> bool {

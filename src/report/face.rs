@@ -111,7 +111,8 @@ fn core_of(comparison: &Comparison, sentence: &Sentence) -> Option<String> {
 
 /// Brokers, host, days and profile: what the figures hold for.
 pub fn about(comparison: &Comparison) -> String {
-    let runs = || comparison.runs.iter().filter(|run| run.measured());
+    let own = || comparison.runs.iter().filter(|run| !run.managed());
+    let runs = || own().filter(|run| run.measured());
     let days = runs().filter_map(|run| run.started_at.get(..10)).sorted().dedup().join(", ");
     let hosts = runs().map(|run| run.host.as_str()).unique().join("; ");
     let profile = format!("profile {}", comparison.profile);

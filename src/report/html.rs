@@ -7,7 +7,8 @@ use super::chart::comparison::Panels;
 use super::face::{self, FaceLine, FaceTopic};
 use super::group::groups;
 use super::held;
-use super::table::{DataTable, claim_title, details, number, uses};
+use super::table::{DataTable, claim_title, details, managed, number, uses};
+use super::text::MANAGED;
 use super::{faults, marks, observed, provenance, quantity};
 use crate::model::{Latency, Measure, System, Unit};
 use crate::result::words::{self, TimeUnit, grouped, name, or_dash, significant, survival, time};
@@ -128,6 +129,7 @@ pub fn comparison(
     let panels = chart::comparison::panels(comparison);
     let claims = comparison.claims.iter().zip(&panels);
     let rows = claims.map(|(claim, panel)| row(claim, panel.as_ref()));
+    let managed_rows = comparison.managed.iter().map(|claim| row(claim, None));
     let uses_rows = comparison.uses.iter().map(|claim| row(claim, None));
     let runs = comparison.runs.iter().map(|run| {
         // The first of them is the name.
@@ -150,6 +152,9 @@ pub fn comparison(
         "rows": rows.collect::<Result<Vec<_>, _>>()?,
         "uses_table": uses(comparison),
         "use_ids": comparison.uses.iter().map(|claim| &claim.id).collect::<Vec<_>>(),
+        "managed_note": MANAGED,
+        "managed_table": managed(comparison),
+        "managed": managed_rows.collect::<Result<Vec<_>, _>>()?,
         "uses": uses_rows.collect::<Result<Vec<_>, _>>()?,
         "runs": runs.collect::<Vec<_>>(),
         "index": lies_beside(super::index::FILE),

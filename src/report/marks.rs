@@ -69,5 +69,6 @@ pub fn meaning<'a>(cells: impl Iterator<Item = &'a ComparedCell> + Clone) -> Vec
 
 /// Of a whole table.
 pub fn of_table(comparison: &Comparison) -> Vec<String> {
-    meaning(comparison.claims.iter().chain(&comparison.uses).flat_map(|claim| &claim.cells))
+    let rows = comparison.claims.iter().chain(&comparison.uses).chain(&comparison.managed);
+    meaning(rows.flat_map(|row| &row.cells))
 }

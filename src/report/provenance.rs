@@ -3,6 +3,7 @@
 
 use super::marks;
 use super::table::claim_title;
+use crate::model::Service;
 use crate::result::words::name;
 use crate::result::{Build, Claim, ComparedCell, Comparison, RunInfo, Status};
 use itertools::Itertools;
@@ -55,7 +56,8 @@ pub fn spoilt(claim: &Claim, runs: &[RunInfo]) -> Option<String> {
 
 /// By which program the table was measured; `None` where nothing was.
 pub fn builds(comparison: &Comparison) -> Option<String> {
-    let measured = || comparison.runs.iter().filter(|run| run.measured());
+    let own = || comparison.runs.iter().filter(|run| !run.managed());
+    let measured = || own().filter(|run| run.measured());
     let of = |run: &RunInfo| run.build.as_ref().map_or("not told".to_owned(), Build::to_string);
     let counts = measured().map(of).counts();
     let mut told =
@@ -75,9 +77,20 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     marks::of_table(comparison).into_iter().chain(builds(comparison)).collect()
 }
 
+/// When, where and over which network a run measured a service: `2026-11-30, eu-central-1, three
+/// kafka.m7g.large, external (may leave this machine)`.
+pub fn place(run: &RunInfo, service: Service) -> Option<String> {
+    let place = run.services.get(service.name())?;
+    let day = run.started_at.get(..10).unwrap_or_default();
+    let mut parts = [day, place, &run.network_path].into_iter().filter(|part| !part.is_empty());
+    Some(parts.join(", "))
+}
+
 /// The brokers of the runs by name and version, each once: `Apache Kafka 4.4.0 · Redis 8.2.3`.
+/// Those of services have a table of their own.
 pub fn brokers(runs: &[RunInfo]) -> String {
-    let versions = runs.iter().flat_map(|run| run.versions.values());
+    let own = runs.iter().filter(|run| !run.managed());
+    let versions = own.flat_map(|run| run.versions.values());
     let brokers = versions.filter_map(|version| version.split(';').next());
     brokers.map(str::trim).sorted().dedup().join(" · ")
 }

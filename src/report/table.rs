@@ -4,7 +4,7 @@
 use super::cells::Cells;
 use super::group::known_or_new;
 use super::{headline, marks, provenance, quantity};
-use crate::model::{System, Unit};
+use crate::model::{Service, System, Unit};
 use crate::result::words::{TimeUnit, grouped, or_dash, significant, survival, told};
 use crate::result::{CellId, Claim, ComparedCell, Comparison, Kind, RunInfo};
 use itertools::Itertools;
@@ -64,6 +64,51 @@ pub fn uses(comparison: &Comparison) -> Table {
     rows(&comparison.uses, comparison)
 }
 
+/// The same questions to the services of AWS, a column for each; empty where no row is known.
+pub fn managed(comparison: &Comparison) -> Table {
+    let rows = comparison.managed.iter().map(|claim| {
+        let title = provenance::marked_title(claim, &comparison.runs);
+        let claimed = format!("{} / {}", claim.kafka_claim, claim.redis_claim);
+        let spoilt = provenance::spoilt(claim, &comparison.runs);
+        let mut row = vec![[title, claimed].into_iter().chain(spoilt).collect()];
+        row.extend(Service::ALL.map(|service| few(of_service(claim, service, comparison))));
+        row
+    });
+    let head = ["Question"].into_iter().chain(Service::ALL.map(Service::title));
+    let head = head.map(str::to_owned).collect();
+    Table { title: String::new(), head, rows: rows.collect(), link: None }
+}
+
+/// What was measured, when and where; until then, what documents say.
+fn of_service(claim: &Claim, service: Service, comparison: &Comparison) -> Vec<String> {
+    let cells = Cells::of(claim, &comparison.runs);
+    let own = |cell: &&&ComparedCell| {
+        System::from_name(&cell.system).and_then(System::service) == Some(service)
+    };
+    let measured = |cell: &&&ComparedCell| cell.run.is_some();
+    let systems = cells.all.iter().filter(own).filter(measured).map(|cell| &cell.system).unique();
+    let mut lines: Vec<String> = Vec::new();
+    for system in systems {
+        let word = system.strip_prefix("memorydb-").map(|word| format!("{}: ", capital(word)));
+        let word = word.unwrap_or_default();
+        let told = headline::lines(&cells, system).into_iter();
+        lines.extend(told.map(|line| format!("{word}{line}")));
+    }
+    if lines.is_empty() {
+        let documented = cells.all.iter().filter(own).map(|cell| cell.text.clone());
+        lines.extend(documented);
+    } else {
+        let runs = cells
+            .all
+            .iter()
+            .filter(own)
+            .filter_map(|cell| provenance::run_of(cell, &comparison.runs));
+        let at = runs.filter_map(|run| provenance::place(run, service)).sorted().dedup();
+        lines.extend(at.map(|at| format!("measured {at}")));
+    }
+    if lines.is_empty() { vec!["not measured".to_owned()] } else { lines }
+}
+
 fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
     let rows = claims.iter().map(|claim| {
         let cells = Cells::of(claim, &comparison.runs);
@@ -75,7 +120,7 @@ fn rows(claims: &[Claim], comparison: &Comparison) -> Table {
         row.push(vec![claim.verdict.clone()]);
         row
     });
-    let head = ["Claim"].into_iter().chain(System::ALL.map(System::title)).chain(["Verdict"]);
+    let head = ["Claim"].into_iter().chain(System::COMPARED.map(System::title)).chain(["Verdict"]);
     let head = head.map(str::to_owned).collect();
     Table { title: String::new(), head, rows: rows.collect(), link: None }
 }

@@ -134,6 +134,7 @@ pub fn comparison() -> Comparison {
             claim("latency", "? open: the floor may hide it; redis-lists overloaded", latency()),
             claim("fault-tolerance", "? open: one node", fault_tolerance()),
         ],
+        managed: vec![],
         uses: vec![
             claim("log-aggregation", "not measured", vec![]),
             claim("session-cache", "documented", session_cache()),
@@ -153,7 +154,7 @@ fn run_info(scenario: &str) -> RunInfo {
     RunInfo {
         run: scenario.into(),
         scenario: scenario.into(),
-        environment: "native".into(),
+        environment: "native".to_owned().try_into().unwrap(),
         network_path: "loopback".into(),
         status: Status::Complete,
         started_at: "2026-11-22T19:00:00Z".into(),

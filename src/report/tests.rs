@@ -7,6 +7,7 @@ mod provenance;
 mod run;
 
 use super::*;
+use crate::claims::{self, Material};
 use crate::result::testing::{latency_run, manifest};
 use crate::result::{
     BlockValue, CellOutcome, Claim, ComparedCell, Decision, Finding, Kind, RunInfo, SCHEMA, Status,
@@ -153,7 +154,7 @@ fn table() -> Comparison {
             run: "2026-11-22T190000.000Z-x-abc".into(),
             scenario: "throughput".into(),
             claim: Some("throughput".into()),
-            environment: "native".into(),
+            environment: "native".to_owned().try_into().unwrap(),
             network_path: "loopback".into(),
             status: Status::Complete,
             started_at: "2026-11-22T19:00:00Z".into(),
@@ -173,6 +174,7 @@ fn table() -> Comparison {
             claim("throughput", "✓ right", throughput),
             claim("latency", "? open: redis-lists overloaded", latency),
         ],
+        managed: vec![],
         uses: vec![claim("session-cache", "not measured", vec![])],
     }
 }
@@ -185,6 +187,33 @@ fn markdown_of_a_comparison() {
 #[test]
 fn terminal_of_a_comparison() {
     insta::assert_snapshot!(terminal(&table(), 140));
+}
+
+/// The services of AWS: what documents say, then what was measured, when, where and how.
+#[test]
+fn the_managed_table_stands_in_every_form() {
+    let mut comparison = claims::build(&Material::default()).unwrap();
+    let forms = |comparison: &Comparison| {
+        let page = super::html::comparison(comparison, &|_| false).unwrap();
+        [markdown(comparison), page]
+    };
+    for form in forms(&comparison) {
+        for words in ["Amazon MSK", "Amazon MemoryDB", "single-digit milliseconds to write"] {
+            assert!(form.contains(words), "{words}: {form}");
+        }
+    }
+    assert!(!terminal(&comparison, 140).contains("Amazon MSK"), "documents only");
+    let mut run = table().runs.remove(0);
+    run.services = [("msk".into(), "eu-central-1, three m7g".into())].into();
+    let measured = cell("msk", "msk", "message.size=100B", "goodput", "msg/s", Some(51_000.0));
+    let row = comparison.managed.iter_mut().find(|row| row.id == "throughput").unwrap();
+    row.cells.insert(0, ComparedCell { run: Some(run.run.clone()), ..measured });
+    comparison.runs = vec![run];
+    let place = "measured 2026-11-22, eu-central-1, three m7g, loopback";
+    for form in forms(&comparison) {
+        assert!(form.contains("100B: 51,000 msg") && form.contains(place), "{form}");
+    }
+    assert!(terminal(&comparison, 200).contains("51,000"));
 }
 
 #[test]

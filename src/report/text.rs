@@ -4,7 +4,7 @@ use super::escape;
 use super::face;
 use super::marks;
 use super::provenance::{builds, mark, marked_title, notes, provided, run_facts, run_of, spoilt};
-use super::table::{Table, claim_title, details, overview, sources, uses};
+use super::table::{Table, claim_title, details, managed, overview, sources, uses};
 use crate::model::System;
 use crate::result::words::name;
 use crate::result::{Build, Claim, ComparedCell, Comparison, ResultError, RunInfo, Verdict};
@@ -13,6 +13,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 use itertools::Itertools;
 use std::path::Path;
 
+/// What the table of the services is.
+pub const MANAGED: &str = "What documents say, with the day on which they were read, until it is \
+    measured; nothing is judged here, and no figure is one of an emulator.";
 /// Of a README's text; a table cannot be broken.
 const COLUMNS: usize = 100;
 /// A line that is longer is hard to follow.
@@ -45,6 +48,14 @@ pub fn markdown(comparison: &Comparison) -> String {
         let title = marked_title(row, &comparison.runs);
         out += &format!("\n**{title}**. Rule: {}\n\n", escape::markdown(&row.rule));
         out += &folded(&details(row));
+    }
+    if !comparison.managed.is_empty() {
+        out += &format!("\n## The same questions to managed services\n\n{MANAGED}\n\n");
+        out += &titled(managed(comparison));
+        for row in comparison.managed.iter().filter(|row| !details(row).is_empty()) {
+            out += &format!("\n**{}**\n\n", marked_title(row, &comparison.runs));
+            out += &folded(&details(row));
+        }
     }
     if !comparison.runs.is_empty() {
         out += "\n## Runs\n\n";
@@ -137,7 +148,7 @@ fn claimed_by(comparison: &Comparison) -> String {
 
 /// What the flags in the tables of figures mean.
 fn flags(comparison: &Comparison) -> String {
-    let rows = comparison.claims.iter().chain(&comparison.uses);
+    let rows = comparison.claims.iter().chain(&comparison.uses).chain(&comparison.managed);
     match marks::legend(rows.flat_map(|row| &row.cells)) {
         none if none.is_empty() => none,
         flags => format!("\nFlags: {}.\n", escape::markdown(&flags)),
@@ -205,7 +216,25 @@ pub fn terminal(comparison: &Comparison, width: u16) -> String {
     let after = [marks].into_iter().chain(missing).chain(builds(comparison));
     let after = after.chain(advice).chain(found).filter(|text| !text.is_empty());
     let wrap = |text: String| wrapped(&sanitize::line(&text), "", width.into()) + "\n";
-    lines_grid(comparison, &lines, width) + &after.map(wrap).collect::<String>()
+    let claims = lines_grid(comparison, &lines, width) + &after.map(wrap).collect::<String>();
+    // What documents say stands in the files.
+    let measured = comparison.runs.iter().any(RunInfo::managed);
+    if measured { claims + "\n" + &drawn(managed(comparison), width) } else { claims }
+}
+
+fn drawn(table: Table, width: u16) -> String {
+    let mut grid = Grid::new();
+    grid.load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    grid.force_no_tty().set_width(width);
+    grid.set_header(table.head);
+    for mut row in table.rows {
+        row[0].remove(1);
+        grid.add_row(
+            row.iter().map(|lines| lines.iter().map(|line| sanitize::line(line)).join("\n")),
+        );
+    }
+    grid.trim_fmt() + "\n"
 }
 
 fn lines_grid(comparison: &Comparison, lines: &[face::FaceLine], width: u16) -> String {
@@ -283,7 +312,8 @@ pub fn csv(comparison: &Comparison, path: &Path) -> Result<Vec<u8>, ResultError>
         "storage",
     ];
     writer.write_record(head).map_err(|error| ResultError::corrupt(path, error))?;
-    for claim in comparison.claims.iter().chain(&comparison.uses) {
+    let rows = comparison.claims.iter().chain(&comparison.uses).chain(&comparison.managed);
+    for claim in rows {
         for cell in &claim.cells {
             let run = run_of(cell, &comparison.runs).cloned().unwrap_or_default();
             let of_run = run_record(cell, &run).map(|text| escape::csv(&text));

@@ -2,6 +2,7 @@
 //! verdict, so that the verdicts can be computed again from this file alone.
 
 use super::build::Build;
+use super::compared::ComparedEnvironment;
 use super::error::ResultError;
 use super::fault_figures::{RTO_90, RTO_DELIVER, RTO_PUBLISH};
 use super::files;
@@ -24,6 +25,9 @@ pub struct Comparison {
     pub runs: Vec<RunInfo>,
     /// In the order of the table.
     pub claims: Vec<Claim>,
+    /// The same questions to the services of AWS; nothing is judged there.
+    #[serde(default)]
+    pub managed: Vec<Claim>,
     /// What each system is recommended for, judged likewise.
     pub uses: Vec<Claim>,
 }
@@ -37,7 +41,7 @@ impl Comparison {
 
     pub fn read(dir: &Path) -> Result<Self, ResultError> {
         let mut read: Self = files::read_json(&dir.join(FILE))?;
-        let rows = read.claims.iter_mut().chain(&mut read.uses);
+        let rows = read.claims.iter_mut().chain(&mut read.uses).chain(&mut read.managed);
         rows.flat_map(|row| &mut row.cells).for_each(ComparedCell::told_apart);
         Ok(read)
     }
@@ -51,11 +55,16 @@ pub struct RunInfo {
     pub scenario: String,
     /// The claim that the run serves.
     pub claim: Option<String>,
-    pub environment: String,
+    #[schemars(with = "String")]
+    pub environment: ComparedEnvironment,
     pub network_path: String,
     pub status: Status,
     /// RFC 3339, UTC.
     pub started_at: String,
+    /// The services of AWS that were measured, by the names of their blocks in a targets file, and
+    /// where: region and what they run on, as far as that is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub services: BTreeMap<String, String>,
     /// Blocks fixed beforehand.
     pub blocks: u32,
     /// Why a verdict across survival classes is allowed, in the scenario's words.
@@ -91,17 +100,25 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// Notes those of another binary than the newest run that tells its own. What could not run is
-    /// of none.
+    /// Notes those of another binary than the newest run of the same table that tells its own. What
+    /// could not run is of none.
     pub fn mark_builds(runs: &mut [Self]) {
-        let told = runs.iter().filter(|run| run.measured() && run.build.is_some());
-        let newest = told.max_by(|a, b| a.started_at.cmp(&b.started_at));
-        let newest = newest.and_then(|run| run.build.clone());
+        let newest = [false, true].map(|managed| {
+            let own = runs.iter().filter(|run| run.managed() == managed);
+            let told = own.filter(|run| run.measured() && run.build.is_some());
+            told.max_by(|a, b| a.started_at.cmp(&b.started_at)).and_then(|run| run.build.clone())
+        });
         for run in runs {
+            let newest = &newest[usize::from(run.managed())];
             run.other_build = newest.is_some()
                 && run.measured()
                 && !Build::same(run.build.as_ref(), newest.as_ref());
         }
+    }
+
+    /// Whether it measured services of AWS: it stands in their table, and in no other.
+    pub fn managed(&self) -> bool {
+        !self.services.is_empty()
     }
 
     pub fn measured(&self) -> bool {

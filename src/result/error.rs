@@ -30,6 +30,16 @@ pub enum ResultError {
         beginning with a letter or digit"
     )]
     Label { label: String },
+    #[error("{}: this shard has not finished; wait for it, or merge without it by --force",
+        path.display())]
+    Unfinished { path: PathBuf },
+    #[error("{}: not what the shard wrote: it was edited or damaged; take the shard's own folder",
+        path.display())]
+    Edited { path: PathBuf },
+    #[error("{}: one of {count} shards of run `{run_id}`, which say something together only: \
+        `brokerbench merge {}`", path.display(),
+        path.parent().unwrap_or_else(|| Path::new(".")).display())]
+    Part { path: PathBuf, run_id: String, count: u16 },
     #[error("drawing {what} failed: {cause}")]
     Draw { what: String, cause: String },
 }

@@ -57,6 +57,9 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), ResultErro
 /// A `.json`, `.csv` or `.ndjson`: the largest that brokerbench has written are below 2 MB, and a
 /// parsed one takes several times its size.
 pub const LARGEST: u64 = 64 << 20;
+/// What is read at once of a shard: its `latency.hlog`, a few kB for each second and metric, and
+/// its books.
+pub const LARGEST_LOG: u64 = 1 << 30;
 /// A `windows.csv`: 200 B a second, so eight days of load, and more.
 pub const LARGEST_TABLE: u64 = 256 << 20;
 

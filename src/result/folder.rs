@@ -16,10 +16,11 @@ use super::manifest::Manifest;
 use super::raw::{CellOutput, CellRecord, WindowRow};
 use super::summary::Summary;
 use super::windows::{csv_lines, parse_whole, parse_windows};
-use super::{files, hlog, names};
+use super::{files, hlog, names, shard};
 use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
+use crate::schedule::Shard;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -55,13 +56,32 @@ pub struct StoredCell {
 
 impl RunFolder {
     pub fn create(results_dir: &Path, scenario: &str) -> Result<Self, ResultError> {
-        let epoch = jiff::Timestamp::now();
+        Self::create_at(results_dir, scenario, jiff::Timestamp::now())
+    }
+
+    /// Of a run whose epoch was before.
+    pub fn create_at(
+        results_dir: &Path,
+        scenario: &str,
+        epoch: jiff::Timestamp,
+    ) -> Result<Self, ResultError> {
         // Milliseconds, so that names sort in the order of creation.
         let time = epoch.strftime("%Y-%m-%dT%H%M%S.%3fZ");
-        let name = format!("{time}-{}-{}", names::slug(scenario), id(epoch.as_nanosecond() as u64));
+        let name = format!("{time}-{}-{}", names::slug(scenario), id());
         let path = results_dir.join("runs").join(&name);
         fs::create_dir_all(&path).map_err(ResultError::io(&path, "create the folder"))?;
         Ok(Self { path, name, epoch })
+    }
+
+    /// The folder of one shard of the run `run_id`; it is made once.
+    pub fn create_shard(results_dir: &Path, run_id: &str, of: Shard) -> Result<Self, ResultError> {
+        let path = shard::place(results_dir, run_id, of);
+        let above = path.parent().unwrap_or(results_dir);
+        fs::create_dir_all(above)
+            .and_then(|()| fs::create_dir(&path))
+            .map_err(ResultError::io(&path, "create the folder"))?;
+        let name = format!("{run_id}-shard-{}-of-{}", of.index, of.count);
+        Ok(Self { path, name, epoch: jiff::Timestamp::now() })
     }
 
     /// Opens the run folder at `path`; its manifest must be readable.
@@ -96,6 +116,11 @@ impl RunFolder {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The letters that tell it from other runs of its time.
+    pub fn id(&self) -> &str {
+        self.name.rsplit('-').next().unwrap_or(&self.name)
     }
 
     pub fn epoch(&self) -> jiff::Timestamp {
@@ -147,6 +172,10 @@ impl RunFolder {
         }
         files::write_atomic(&dir.join("events.ndjson"), &events)?;
         files::write_atomic(&dir.join("broker.log"), output.broker_log.as_bytes())?;
+        if let Some(books) = &output.books {
+            let path = dir.join(shard::BOOKS);
+            files::write_atomic(&path, &shard::encode_books(books, &path)?)?;
+        }
         files::write_json(&dir.join("accounting.json"), record)?;
         let started = dir.join(STARTED);
         match fs::remove_file(&started) {
@@ -266,7 +295,8 @@ impl StoredCell {
 }
 
 /// Six letters that tell two runs of the same millisecond apart.
-fn id(now_ns: u64) -> String {
+fn id() -> String {
+    let now_ns = jiff::Timestamp::now().as_nanosecond() as u64;
     let mut random = SplitMix64::new(now_ns ^ u64::from(std::process::id()) << 32);
     let letters = b"0123456789abcdefghjkmnpqrstvwxyz";
     (0..6).map(|_| char::from(letters[(random.next_u64() % 32) as usize])).collect()

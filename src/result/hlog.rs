@@ -11,7 +11,7 @@ use super::error::ResultError;
 use super::raw::Interval;
 use crate::model::Latency;
 use base64::Engine as _;
-use flate2::read::ZlibDecoder;
+use flate2::bufread::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 use std::collections::BTreeMap;
@@ -186,16 +186,17 @@ pub fn condensed(log: &[u8], path: &Path) -> Result<Vec<u8>, ResultError> {
 }
 
 /// One histogram of the log.
-struct Line<'a> {
+pub(super) struct Line<'a> {
     tag: &'a [u8],
-    start_s: f64,
-    length_s: f64,
-    encoded: &'a [u8],
+    /// After the run's epoch, and how long.
+    pub start_s: f64,
+    pub length_s: f64,
+    pub encoded: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// `None` for a comment and for the head of the table.
-    fn read(line: &'a [u8]) -> Result<Option<Self>, &'static str> {
+    pub fn read(line: &'a [u8]) -> Result<Option<Self>, &'static str> {
         if line.starts_with(b"#") || line.starts_with(b"\"StartTimestamp\"") {
             return Ok(None);
         }
@@ -234,6 +235,14 @@ impl<'a> Line<'a> {
         let metric = Latency::ALL.into_iter().find(|metric| name == metric.name())?;
         Some((stage, metric))
     }
+
+    /// The metric that it is of, of a window without stages, and whether in the warm-up.
+    pub fn metric_and_phase(&self) -> Option<(Latency, bool)> {
+        let name = self.tag.strip_prefix(WARM_UP.as_bytes());
+        let (name, warm_up) = (name.unwrap_or(self.tag), name.is_some());
+        let metric = Latency::ALL.into_iter().find(|metric| name == metric.name().as_bytes())?;
+        Some((metric, warm_up))
+    }
 }
 
 /// Of a whole metric; far beyond what anyone can send,
@@ -254,6 +263,12 @@ const LONGEST_COUNT: usize = 6;
 
 /// One histogram, checked before the library reserves room for what its head announces.
 fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
+    let plain = inflated(encoded)?;
+    Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|error| format!("{error:?}"))
+}
+
+/// Head and counts of one histogram, checked.
+fn inflated(encoded: &[u8]) -> Result<Vec<u8>, String> {
     let bytes = base64::engine::general_purpose::STANDARD
         .decode(encoded)
         .map_err(|error| error.to_string())?;
@@ -277,7 +292,64 @@ fn decode(encoded: &[u8]) -> Result<Histogram<u64>, String> {
     if counts.windows(LONGEST_COUNT).any(|count| count.iter().all(|byte| byte & 0x80 != 0)) {
         return Err("a histogram with an impossible count".into());
     }
-    Deserializer::new().deserialize(&mut plain.as_slice()).map_err(|error| format!("{error:?}"))
+    Ok(plain)
+}
+
+/// Adds an encoded histogram to another that grows by itself, without making it first: of the
+/// 15,000 places of a millisecond's histogram a second of one shard fills a hundred, and a merge
+/// adds millions of them. Those of another precision go through the library.
+pub(super) fn add(total: &mut Histogram<u64>, encoded: &[u8]) -> Result<(), String> {
+    let plain = inflated(encoded)?;
+    let (head, mut counts) = plain.split_at(HEAD);
+    let ours = head[8..12] == [0; 4]
+        && head[12..16] == DIGITS.to_be_bytes()
+        && head[16..24] == 1u64.to_be_bytes()
+        && head[32..40] == 1f64.to_be_bytes();
+    if !ours {
+        return total.add(&decode(encoded)?).map_err(|error| error.to_string());
+    }
+    let mut index: u64 = 0;
+    while !counts.is_empty() {
+        // Zigzag: a negative number stands for so many places that are empty.
+        let coded = leb128(&mut counts).ok_or("a histogram that is cut off")?;
+        let number = (coded >> 1) as i64 ^ -((coded & 1) as i64);
+        if number > 0 {
+            total.record_n(value_at(index)?, number as u64).map_err(|error| error.to_string())?;
+            index += 1;
+        } else {
+            index = index.saturating_add(number.unsigned_abs().max(1));
+        }
+        if total.len() > MOST_SAMPLES {
+            return Err(format!("more than {MOST_SAMPLES} samples"));
+        }
+    }
+    Ok(())
+}
+
+/// Seven bits a byte, the lowest first; a ninth byte has eight.
+fn leb128(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for at in 0..9 {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let last = at == 8 || first & 0x80 == 0;
+        value |= u64::from(if at == 8 { *first } else { first & 0x7f }) << (7 * at);
+        if last {
+            break;
+        }
+    }
+    Some(value)
+}
+
+/// The lowest value of a place of the counts, at a precision of three digits: 2048 of width 1, then
+/// 1024 each of twice the width.
+fn value_at(index: u64) -> Result<u64, &'static str> {
+    let (bucket, sub) = (index >> 10, index & 1023);
+    match bucket {
+        0 => Ok(sub),
+        1..=53 => Ok((sub + 1024) << (bucket - 1)),
+        _ => Err("a histogram of more than any time"),
+    }
 }
 
 #[cfg(test)]

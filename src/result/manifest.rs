@@ -2,6 +2,7 @@
 //! run ends.
 
 use super::build::Build;
+use super::shard::Sharded;
 use super::summary::Status;
 use crate::units::Rate;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,9 @@ pub struct Manifest {
     /// not seen from here.
     #[serde(default)]
     pub storage: Option<Storage>,
+    /// Of a run on several machines; `None` of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharded: Option<Sharded>,
     /// What the environment was made of: engine, compose, digests of images, limits.
     #[serde(default)]
     pub provided: BTreeMap<String, String>,

@@ -3,6 +3,7 @@
 pub mod archive;
 mod baseline;
 mod build;
+mod compared;
 mod comparison;
 mod cut_off;
 mod distribution;
@@ -21,9 +22,11 @@ mod names;
 mod observation;
 mod raw;
 mod restart;
+pub mod shard;
 mod stages;
 mod summarize;
 mod summary;
+mod tally;
 #[cfg(test)]
 pub(crate) mod testing;
 mod windows;
@@ -31,6 +34,7 @@ pub mod words;
 
 pub use baseline::{Baseline, BaselineFigure, ComparisonTerms, HeldAgainst};
 pub use build::{Build, sha256};
+pub use compared::{ComparedEnvironment, EMULATED, FAKE, NotCompared};
 pub use comparison::{
     BlockValue, CellResources, Claim, ComparedCell, Comparison, Decision, Finding, Kind, RunInfo,
     Verdict,
@@ -59,4 +63,5 @@ pub use summary::{
     CellId, CellOutcome, CellSummary, Counts, Fault, Judged, LIMITED, PartitionRecovery, Rates,
     Resources, SCHEMA, Status, Summary, Survives, Unavailable,
 };
+pub use tally::Tally;
 pub use windows::{drawn, parse_windows, with_measured};

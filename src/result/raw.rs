@@ -8,9 +8,10 @@
 use super::comparison::Kind;
 use super::distribution::Censored;
 use super::observation::Observation;
+use super::shard::ShardPart;
 use super::summary::{CellId, CellOutcome, Counts, Fault, Resources, SCHEMA, Survives};
 use crate::model::{Latency, metric};
-use crate::record::Example;
+use crate::record::{Books, Example};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -93,6 +94,9 @@ pub struct CellRecord {
     pub interrupted: bool,
     /// A broker or driver error that ended the cell early, in words.
     pub error: Option<String>,
+    /// Of a shard's part of a cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardPart>,
 }
 
 /// As in the JSON: `record.label` is `record.id.label`.
@@ -229,7 +233,7 @@ pub struct WindowRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub at_ns: u64,
-    /// `phase`, `steady`, `warning`, `broker`, `interrupt`.
+    /// `phase`, `steady`, `warning`, `broker`, `barrier`, `interrupt`.
     pub kind: String,
     pub text: String,
 }
@@ -255,6 +259,8 @@ pub struct CellOutput {
     pub broker_log: String,
     /// Rows and intervals lie on disk already: see [`super::CellJournal`].
     pub journaled: bool,
+    /// Of a shard's part of a cell: `books.json.zst`.
+    pub books: Option<Books>,
 }
 
 impl CellOutput {

@@ -11,6 +11,7 @@ use super::judge::judge;
 use super::latencies::Latencies;
 use super::measure::Distributions;
 use super::raw::CellRecord;
+use super::shard::Sharded;
 use super::stages::{knee_per_s, stages};
 use super::summary::{CellOutcome, CellSummary, Fault, Rates, SCHEMA, Summary};
 use super::words::copies;
@@ -19,6 +20,10 @@ use crate::model::Latency;
 /// Computes `summary.json` from the manifest and the raw files of every finished cell.
 pub fn summarize(folder: &RunFolder) -> Result<Summary, ResultError> {
     let manifest = folder.read_manifest()?;
+    if let Some(Sharded { run_id, count, shard: Some(_), .. }) = &manifest.sharded {
+        let (path, run_id) = (folder.path().to_owned(), run_id.clone());
+        return Err(ResultError::Part { path, run_id, count: *count });
+    }
     let cells = folder.read_cells(&manifest)?;
     Ok(Summary {
         schema: SCHEMA,

@@ -185,6 +185,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
             description: description(system),
             interrupted: false,
             error: None,
+            shard: None,
         },
         windows,
         events: vec![Event {
@@ -195,6 +196,7 @@ pub fn cell(label: &str, point: &str, block: u32) -> CellOutput {
         intervals,
         broker_log: "INFO started\n".into(),
         journaled: false,
+        books: None,
     }
 }
 
@@ -274,6 +276,7 @@ pub fn manifest(folder: &RunFolder, claim: &str, blocks: u32) -> Manifest {
         settings_found: BTreeMap::new(),
         provided: BTreeMap::new(),
         storage: None,
+        sharded: None,
         warnings: vec!["redis-server is older than the current major".into()],
     }
 }

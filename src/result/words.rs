@@ -181,7 +181,7 @@ pub fn storage(storage: &Storage) -> String {
 /// How often a message is stored. Kafka's copies are those of a partition; of a Redis server each
 /// further node has one, of a Redis Cluster each further node of a shard.
 pub fn copies(cell: &CellId, survives: &Survives) -> u16 {
-    match System::from_name(&cell.system) {
+    match System::from_name(&cell.system).map(System::base) {
         Some(System::Kafka) => survives.copies,
         _ => cell.nodes / cell.shards.unwrap_or(1).max(1),
     }

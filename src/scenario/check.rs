@@ -9,6 +9,7 @@ use super::experiment::Experiment;
 use super::file::File;
 use super::load::{Load, Model, Pacer};
 use super::resolve::Scenario;
+use super::sns_check::is_fifo;
 use super::source::{NAME, is_name};
 use super::system::{ClientLibrary, ConsumeMode, Reply, SystemConfig};
 use super::threads;
@@ -82,7 +83,8 @@ pub(super) fn fresh_brokers(times: Option<u32>, blocks: u32) -> Check {
     check(enough, "fresh-brokers", what, &format!("write {least} or more"))
 }
 
-fn rate(load: &Load) -> Check {
+fn rate(load: &Load, shards: u16) -> Check {
+    let fastest = Rate::from_f64(FASTEST.per_s() * f64::from(shards.max(1)));
     match (load.model, load.rate) {
         (Model::Open, None) if load.half_of.is_none() => refuse(
             "load.rate",
@@ -98,7 +100,7 @@ fn rate(load: &Load) -> Check {
             "a rate of zero sends nothing",
             "write a rate above zero, such as `10k/s`",
         ),
-        (Model::Open, Some(rate)) if rate > FASTEST => {
+        (Model::Open, Some(rate)) if rate > fastest => {
             let what = format!("no generator on one machine offers more than {FASTEST}");
             refuse("load.rate", what, "lower it, or use `model: closed` to find the most it can do")
         }
@@ -121,8 +123,9 @@ fn request_timeout(load: &Load) -> Check {
     check((LEAST_SILENCE..=most).contains(&silence), key, what, "write a duration such as `2s`")
 }
 
-pub(super) fn load(load: &Load) -> Check {
-    rate(load)?;
+/// `shards` is how many processes run it together.
+pub(super) fn load(load: &Load, shards: u16) -> Check {
+    rate(load, shards)?;
     let longest = format_args!("longer than {LONGEST}");
     for (key, span, may_be_zero) in [
         ("load.warm-up", load.warm_up, true),
@@ -216,7 +219,7 @@ pub(super) fn half_of(load: &Load, experiment: Option<&Experiment>) -> Check {
 }
 
 /// What needs the system and its load together.
-pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
+pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load, shards: u16) -> Check {
     let key = |tail: &str| format!("systems.{label}.{tail}");
     // Shards are counted elsewhere, and know no replicas of a topic.
     let nodes = if config.cluster.is_some() { 1 } else { config.nodes };
@@ -230,7 +233,7 @@ pub(super) fn cell(label: &str, config: &SystemConfig, load: &Load) -> Check {
     ] {
         some_of_each([(&*key(tail), count)])?;
     }
-    threads::within_reason(config, load)?;
+    threads::within_reason(config, load, shards)?;
     sentinel(label, config)?;
     let what = format_args!("Kafka does not start in less than {SMALLEST_HEAP}");
     check(config.heap >= SMALLEST_HEAP, &key("heap"), what, "write a size such as `1GiB`")?;
@@ -360,7 +363,7 @@ fn never_measured(measure: Measure, config: &SystemConfig, load: &Load) -> Optio
 
 /// Why a system with these settings cannot promise `guarantee`; `None` when it can.
 pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'static str> {
-    let kafka_unacked = config.system == System::Kafka && config.acks() == Some("0");
+    let kafka_unacked = config.acks() == Some("0");
     let store = config.system.store();
     let pop = store == MessageStore::Queue && config.consume.mode == ConsumeMode::Pop;
     let idempotent = config.transaction.is_some()
@@ -379,13 +382,15 @@ pub fn cannot_promise(config: &SystemConfig, guarantee: Guarantee) -> Option<&'s
             _ if pop => Some("with `consume.mode: pop` a message is gone once taken"),
             _ => None,
         },
-        Guarantee::ExactlyOnceInLog => match config.system {
+        Guarantee::ExactlyOnceInLog => match config.system.base() {
             System::Fake => None,
             System::Kafka if idempotent && !kafka_unacked => None,
             System::Kafka => Some("it needs `client: {enable.idempotence: true}`"),
+            System::Sns if is_fifo(config) => None,
+            System::Sns => Some("it needs `topic: {config: {FifoTopic: true}}`"),
             _ => Some("a repeated write after a time-out is not recognised"),
         },
-        Guarantee::ExactlyOnce => match config.system {
+        Guarantee::ExactlyOnce => match config.system.base() {
             System::Fake => None,
             System::Kafka if config.transaction.is_some() => None,
             System::Kafka => Some("it needs `transaction: {messages: 100}`"),
@@ -398,7 +403,10 @@ impl Cell {
     /// Why this system cannot run this cell; `None` when it can. Experiments answer for themselves.
     pub fn cannot(&self) -> Option<&'static str> {
         let store = self.config.system.store();
-        let beside = matches!(store, MessageStore::Nothing | MessageStore::Queue);
+        let beside = match store {
+            MessageStore::Nothing | MessageStore::Queue | MessageStore::QueueEach => true,
+            MessageStore::Log | MessageStore::PendingLog => false,
+        };
         match () {
             () if self.experiment.is_some() => None,
             () if self.message.headers > 0 && beside => Some(

@@ -20,16 +20,18 @@ pub(super) fn cluster(label: &str, config: &SystemConfig) -> Result<(), Problem>
         return refuse("client.library", what, "write `direct`, or remove `sharded`");
     }
     let Some(shards) = config.cluster else { return Ok(()) };
+    // What runs elsewhere is as large as it is.
+    let here = config.system.service().is_none();
     match () {
-        () if !(1..=MOST_SHARDS).contains(&shards.shards) => {
+        () if shards.shards == 0 || here && shards.shards > MOST_SHARDS => {
             let what = format!("out of range, it is 1 to {MOST_SHARDS}");
             return refuse("nodes.shards", &what, "write `shards: 3`");
         }
-        () if shards.replicas > MOST_REPLICAS => {
+        () if here && shards.replicas > MOST_REPLICAS => {
             let what = format!("out of range, it is 0 to {MOST_REPLICAS}");
             return refuse("nodes.replicas", &what, "write `replicas: 1`");
         }
-        () if shards.nodes() > MOST_NODES => {
+        () if here && shards.nodes() > MOST_NODES => {
             let what = format!("{} nodes in all, more than {MOST_NODES}", shards.nodes());
             return refuse("nodes.replicas", &what, "lower it, or the shards");
         }

@@ -30,7 +30,7 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
     let (mode, system) = (config.consume.mode, config.system);
     let key = format!("systems.{label}.consume.mode");
     let fits = !system.has_key("consume.mode") || mode.fits(system);
-    let remedy = match system {
+    let remedy = match system.base() {
         System::Kafka => "write `group` or `share-group`, or remove it",
         _ => "write `pop` or `reliable`, or remove it",
     };
@@ -54,7 +54,8 @@ pub(super) fn mode(label: &str, config: &SystemConfig, load: &Load, message: &Me
 /// Which consumers of a group have no partition, in words.
 pub(super) fn idle(cell: &Cell) -> Option<String> {
     let (label, point, config) = (&cell.label, &cell.point, &cell.config);
-    let group = config.system == System::Kafka && config.consume.mode == ConsumeMode::Group;
+    let kafka = config.system.base() == System::Kafka;
+    let group = kafka && config.consume.mode == ConsumeMode::Group;
     let (members, shared) = (cell.load.consumers, config.partitions());
     let idle = members.checked_sub(shared).filter(|idle| group && *idle > 0)?;
     Some(format!(

@@ -8,6 +8,7 @@ use super::experiment::{Capacity, Experiment};
 use super::fault::{Heal, timeline};
 use super::keyed::idle_settings;
 use super::load::{Arrivals, Model};
+use super::managed_check;
 use super::one_side_check::told as one_side;
 use super::payload_file;
 use super::resolve::Scenario;
@@ -215,6 +216,7 @@ impl Scenario {
             self.too_short_to_be_steady(cell).into_iter().for_each(&mut warn);
             idle_settings(cell).into_iter().for_each(&mut warn);
             payload_file::told(cell).into_iter().for_each(&mut warn);
+            managed_check::warnings(cell).into_iter().for_each(&mut warn);
             if let Some(because) = cell.cannot() {
                 warn(format!("{} at {} is shown as `cannot`: {because}", cell.label, cell.point));
             }
@@ -238,7 +240,7 @@ impl Scenario {
             one_side(cell).into_iter().for_each(&mut warn);
             idle(cell).filter(|_| under_load(&cell)).into_iter().for_each(&mut warn);
             let mut set = cell.config.broker.keys().chain(cell.config.topic.config.keys());
-            if cell.config.system == System::Kafka
+            if cell.config.system.base() == System::Kafka
                 && cell.message.size > KAFKA_DEFAULT_LARGEST
                 && !set.any(|key| key == "message.max.bytes" || key == "max.message.bytes")
             {
@@ -409,7 +411,7 @@ fn bytes_of(cell: &Cell, messages: u64) -> u64 {
 }
 
 /// Messages of one cell, warm-up included; `None` where the load or an experiment decides.
-fn messages_of(cell: &Cell) -> Option<u64> {
+pub(super) fn messages_of(cell: &Cell) -> Option<u64> {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Some(0);
@@ -429,7 +431,7 @@ fn messages_of(cell: &Cell) -> Option<u64> {
 
 /// Time of one cell. For a fixed number of messages without a rate it is the window that a scenario
 /// would have.
-fn time_of(cell: &Cell) -> Span {
+pub(super) fn time_of(cell: &Cell) -> Span {
     let load = &cell.load;
     if cell.cannot().is_some() {
         return Span(0);

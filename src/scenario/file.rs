@@ -10,7 +10,7 @@ use super::fault::FaultKeys;
 use super::keyed::Keys;
 use super::load::LoadKeys;
 use super::shards::{NodeCount, ServerKind};
-use super::system::{ConsumeMode, Reply, WaitAof};
+use super::system::{ClusterType, ConsumeMode, Reply, WaitAof};
 use super::transaction::Transaction;
 use crate::model::{Codec, Guarantee, Latency, Measure, System};
 use crate::payload::Sizes;
@@ -119,6 +119,8 @@ pub(super) struct Settings {
     /// Brokers of the cluster: 1 or 3. Three of Redis are a primary and two replicas, with three
     /// Sentinels beside them; `{shards: 3, replicas: 1}` is a Redis Cluster.
     pub nodes: Option<NodeCount>,
+    /// Amazon MSK only: `standard`, `express` or `serverless`, which differ in what they allow.
+    pub cluster_type: Option<ClusterType>,
     /// Redis only: whose server, `redis` or `valkey`; the one that is found where it is missing.
     pub server: Option<ServerKind>,
     /// Redis Pub/Sub only: SPUBLISH and SSUBSCRIBE, which a Redis Cluster keeps inside the shard of
@@ -135,7 +137,7 @@ pub(super) struct Settings {
     /// `{down-after-milliseconds: 1000}`; what is not set is stock.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub sentinel: BTreeMap<String, String>,
-    /// Kafka only.
+    /// Kafka; of SNS, `config` alone.
     #[schemars(with = "Option<TopicKeys>")]
     pub topic: TopicKeys,
     /// Kafka only: so many topics, each made as `topic` says, that the messages are spread over in
@@ -148,12 +150,14 @@ pub(super) struct Settings {
     pub transaction: Option<Transaction>,
     /// Kafka: raw librdkafka settings of every client. Redis: `library`, which is `direct` (RESP of
     /// the harness, the default) or `redis-rs` (the crate that applications use, for plain load).
+    /// SNS: parameters of ReceiveMessage, `WaitTimeSeconds` and `VisibilityTimeout`.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub client: BTreeMap<String, String>,
     /// Kafka only: the largest heap of each broker's JVM,
     /// and the most that it may hold outside of it.
     pub heap: Option<Bytes>,
-    /// Redis only: how many channels, streams or lists the load is spread over.
+    /// How many channels, streams or lists of Redis, or message groups of a FIFO topic of SNS, the
+    /// load is spread over.
     #[schemars(range(min = 1))]
     pub keys: Option<u16>,
     /// Redis Streams only: a stream that is there already, of a server that runs already. It is
@@ -187,7 +191,8 @@ pub(super) struct TopicKeys {
     /// Copies of each partition (replication factor).
     #[schemars(range(min = 1))]
     pub replicas: Option<u16>,
-    /// Raw topic settings, such as `flush.messages`.
+    /// Raw topic settings, such as `flush.messages`; attributes of a topic of SNS: `FifoTopic`,
+    /// `FifoThroughputScope`, `ArchivePolicy`, `MaximumMessageSize`.
     #[schemars(with = "BTreeMap<String, Scalar>")]
     pub config: BTreeMap<String, String>,
 }
@@ -195,7 +200,7 @@ pub(super) struct TopicKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct ConsumeKeys {
-    /// Most messages one request of a consumer may bring.
+    /// Most messages one request of a consumer may bring; of SQS, 10 at most.
     #[schemars(range(min = 1))]
     pub batch: Option<u32>,
     /// Redis Lists: `pop` loses what a dying consumer held, `reliable` keeps it in a processing

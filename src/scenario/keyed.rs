@@ -6,7 +6,7 @@
 use super::cell::{Cell, Message};
 use super::check::{Check, check};
 use super::system::SystemConfig;
-use crate::model::{Codec, System};
+use crate::model::{Codec, Software};
 use crate::payload::KeyShares;
 use crate::yaml::Problem;
 use schemars::JsonSchema;
@@ -65,7 +65,7 @@ pub(super) fn fits(label: &str, config: &SystemConfig, message: &Message) -> Che
         let full = ["systems", label].into_iter().chain(path.iter().copied());
         Err(Problem::new(full, what, remedy))
     };
-    if config.system != System::Kafka {
+    if config.system.software() != Software::Kafka {
         return Ok(());
     }
     let random = config.client.get(PARTITIONER).is_some_and(|name| name == "random");

@@ -6,6 +6,7 @@
 
 use super::best_of;
 use super::source::{NAME, is_name};
+use crate::model::System;
 use crate::yaml::{
     Entry, Layer, Place, Problem, Value, YamlNode, holds_raw_keys, segments, suggest,
 };
@@ -26,7 +27,14 @@ pub struct Overrides {
     /// The file whose lines are the messages, where a scenario asks for one. A scenario may come
     /// from a stranger, and so it names none.
     pub payload_file: Option<PathBuf>,
+    /// A system of a service in place of all those of the file, asked the same question.
+    pub in_place: Option<System>,
+    /// How many shards run it together; 0 and 1 are one process.
+    pub shards: u16,
 }
+
+/// Keys of a label that mean the same at a service. The others are of brokers that we start.
+const AT_A_SERVICE: [&str; 6] = ["client", "consume", "maxlen", "topic", "topics", "transaction"];
 
 /// The keys below a key of the file: its profiles, its labels.
 pub(super) fn keys<'a>(tree: &'a YamlNode, of: &str) -> Vec<&'a str> {
@@ -58,6 +66,9 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
             write(tree, &key, node)?;
         }
     }
+    if let Some(system) = overrides.in_place {
+        put_in_place(tree, system)?;
+    }
     for text in &overrides.sets {
         let (key, value) = key_and_value(text, &Layer::Set)?;
         let node = YamlNode::from_flag(value, is_raw(key), &Layer::Set);
@@ -85,6 +96,56 @@ pub(super) fn lay(tree: &mut YamlNode, overrides: &Overrides) -> Result<(), Prob
 fn is_raw(key: &str) -> bool {
     let path = segments(key);
     path.split_last().is_some_and(|(_, parents)| parents.len() > 2 && holds_raw_keys(parents))
+}
+
+/// With the settings of the plain label of the system that it is driven as, where there is one.
+fn put_in_place(tree: &mut YamlNode, system: System) -> Result<(), Problem> {
+    let Some(place) = tree.get(&["systems"]).map(|node| node.place.clone()) else { return Ok(()) };
+    let base = system.base();
+    let mut node = match tree.get(&["systems", base.name()]).cloned() {
+        Some(node) => node,
+        None if base == system => YamlNode { value: Value::Null, place: place.clone() },
+        None => {
+            let what = format!("there is no label `{base}`, in whose place `{system}` could stand");
+            let remedy = format!("leave out `{system}`, or add the label");
+            return Err(Problem::new(["systems"], what, &remedy));
+        }
+    };
+    if let Value::Map(entries) = &mut node.value {
+        entries.retain(|entry| AT_A_SERVICE.contains(&entry.key.as_str()));
+    }
+    // How many copies there are is the service's to say.
+    node.remove(&["topic", "replicas"]);
+    let entry = Entry { key: system.name().to_owned(), key_place: place.clone(), node };
+    tree.set(&["systems"], YamlNode { value: Value::Map(vec![entry]), place });
+    // They speak of labels that are gone.
+    tree.remove(&["thresholds"]);
+    vary_in_place(tree, system);
+    Ok(())
+}
+
+/// What the matrix varies of the plain label it varies of the service; what it varies of the other
+/// labels is gone with them.
+fn vary_in_place(tree: &mut YamlNode, system: System) {
+    let Some(mut matrix) = tree.get(&["matrix"]).cloned() else { return };
+    let Value::Map(entries) = &mut matrix.value else { return };
+    entries.retain_mut(|entry| {
+        let (base, key) = (system.base().name(), entry.key.clone());
+        match segments(&key)[..] {
+            ["systems", _, "topic", "replicas"] => false,
+            ["systems", label, setting, ..] if label == base && AT_A_SERVICE.contains(&setting) => {
+                let rest = key.strip_prefix(&format!("systems.{base}.")).unwrap_or_default();
+                entry.key = format!("systems.{}.{rest}", system.name());
+                true
+            }
+            ["systems", ..] => false,
+            _ => true,
+        }
+    });
+    match entries.is_empty() {
+        true => tree.remove(&["matrix"]),
+        false => drop(tree.set(&["matrix"], matrix)),
+    }
 }
 
 fn key_and_value<'a>(text: &'a str, layer: &Layer) -> Result<(&'a str, &'a str), Problem> {

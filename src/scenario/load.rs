@@ -7,7 +7,7 @@
 use super::best_of::Setting;
 use super::half::HalfOf;
 use super::stages::{StageKeys, unfold};
-use crate::schedule::Stage;
+use crate::schedule::{Clients, Placement, Stage};
 use crate::units::{ByteRate, Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
@@ -136,6 +136,10 @@ load_keys! {
     request_timeout: Option<Span> = None,
     /// Whether the threads that pace and receive sleep between two messages, or look on and on.
     pacer: Pacer = Pacer::Sleep,
+    /// Of a load that several shards run together (`run --shard`): whether each of them has
+    /// producers and consumers, so that end-to-end latency is that of messages which the host that
+    /// sent them received; or the first shards have the producers and the others the consumers.
+    placement: Placement = Placement::Paired,
     /// Whether to read back what the broker still holds after the run.
     audit: bool = true,
     /// Whether to measure first, about 3 s a cell, what the path costs without a broker: a verdict
@@ -224,6 +228,12 @@ pub enum Pacer {
 }
 
 impl Load {
+    /// How many clients it has.
+    pub fn clients(&self) -> Clients {
+        let Self { producers, subscriptions, consumers, .. } = *self;
+        Clients { producers, subscriptions, consumers }
+    }
+
     /// Cores that spinning threads take for themselves.
     pub fn spinning(&self) -> u64 {
         let consumers = u64::from(self.subscriptions) * u64::from(self.consumers);

@@ -19,13 +19,14 @@ const MOST_HEADERS: u16 = 100;
 /// Each producer has a round of its own in memory.
 const LARGEST_ROUNDS: Bytes = Bytes(1 << 30);
 
-pub(super) fn message(message: &Message, load: &Load) -> Check {
-    sizes(message, load)?;
+/// `shards` is how many processes share the producers.
+pub(super) fn message(message: &Message, load: &Load, shards: u16) -> Check {
+    sizes(message, load, shards)?;
     keys(message)?;
     payload(message)
 }
 
-fn sizes(message: &Message, load: &Load) -> Check {
+fn sizes(message: &Message, load: &Load, shards: u16) -> Check {
     let (smallest, key) = (message.smallest(), "message.size");
     let what = format_args!("smaller than the {COMPACT_ENVELOPE} bytes that identify a message");
     check(smallest.0 >= COMPACT_ENVELOPE, key, what, &format!("write {ENVELOPE}B or more"))?;
@@ -43,7 +44,8 @@ fn sizes(message: &Message, load: &Load) -> Check {
     );
     let fits = message.size <= LARGEST_MESSAGE;
     check(fits, key, what, &format!("write {LARGEST_MESSAGE} or less"))?;
-    let (producers, many) = (f64::from(load.producers), load.in_flight);
+    let producers = f64::from(load.producers.div_ceil(shards.max(1)));
+    let many = load.in_flight;
     let held = producers * f64::from(many) * message.mean_bytes();
     let size = message.sizes();
     let what = format_args!(

@@ -53,10 +53,11 @@ pub(super) fn system(
                       1 or more";
         return check(load.producers > 0, "load.producers", what, remedy);
     };
-    let named = key(if config.system == System::Kafka { "topic.name" } else { "stream" });
+    let kafka = config.system.base() == System::Kafka;
+    let named = key(if kafka { "topic.name" } else { "stream" });
     let what = "an experiment makes and deletes what it works on";
     check(experiment.is_none(), &named, what, "remove it")?;
-    if config.system == System::Kafka {
+    if kafka {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let right = (1..=LONGEST_TOPIC).contains(&name.len()) && name.chars().all(plain);
         check(right, &named, "no topic of Kafka can have this name", "correct it")?;
@@ -142,6 +143,11 @@ mod tests {
         let load = "load: {model: closed, producers: 0, duration: 30s}";
         let found = scenario("{kafka: {topic: {name: orders, partitions: 12}}}", load).unwrap();
         assert_eq!(found.cells()[0].config.existing(), Some("orders"));
+        for of in ["", ", cluster-type: express"] {
+            let systems = format!("{{msk: {{topic: {{name: orders}}{of}}}}}");
+            let found = scenario(&systems, load).unwrap();
+            assert!(found.cells()[0].config.topic.config.is_empty(), "{of}");
+        }
         let found = scenario("{redis-streams: {stream: orders}}", load).unwrap();
         assert_eq!((found.cells()[0].config.keys, found.cells()[0].config.maxlen), (1, None));
         for (systems, rest, key) in [
@@ -149,6 +155,7 @@ mod tests {
             ("{redis-lists: {stream: x}}", load, "stream"),
             ("{kafka: {stream: x}}", load, "stream"),
             ("{redis-streams: {topic: {name: x}}}", load, "topic"),
+            ("{sns: {topic: {name: x}}}", load, "topic.name"),
             ("{kafka: {topic: {name: a/b}}}", load, "topic.name"),
             ("{kafka: {topic: {name: x, replicas: 3}}}", load, "topic.replicas"),
             ("{kafka: {topic: {name: x, config: {retention.ms: 1}}}}", load, "topic.config"),

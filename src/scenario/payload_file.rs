@@ -35,7 +35,10 @@ impl Scenario {
 
 /// What a user may not expect of lines in a system that keeps one value for a message.
 pub(super) fn told(cell: &Cell) -> Option<String> {
-    let beside = matches!(cell.config.system.store(), MessageStore::Nothing | MessageStore::Queue);
+    let beside = match cell.config.system.store() {
+        MessageStore::Nothing | MessageStore::Queue | MessageStore::QueueEach => true,
+        MessageStore::Log | MessageStore::PendingLog => false,
+    };
     (cell.message.payload == PayloadKind::File && beside).then(|| {
         format!(
             "{}: a message there is one value, so the {FULL} bytes that account for it stand \

@@ -15,12 +15,14 @@ use super::file::{ClaimId, File, SCHEMA, Settings};
 use super::keyed;
 use super::layers::{Overrides, keys, lay};
 use super::load::{Load, LoadKeys, Model};
+use super::managed_check;
 use super::matrix::{MAX_CELLS, MatrixAxis, axes, point_name, points};
 use super::message_check;
 use super::one_side_check;
 use super::origins::resolved;
 use super::payload_file;
 use super::settings;
+use super::sns_check;
 use super::source;
 use super::stages;
 use super::system::SystemConfig;
@@ -239,14 +241,14 @@ fn cells_at(
     let loads: Vec<Load> =
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {
-        check::load(load)?;
-        message_check::message(&message, load)?;
+        check::load(load, overrides.shards)?;
+        message_check::message(&message, load, overrides.shards)?;
         one_side_check::load(load, experiment.as_ref(), base.guarantee)?;
     }
     message_check::of_plain_load(&message, experiment.as_ref())?;
     fault_check::plans(&faults, &load, &message, experiment.as_ref())?;
     for (label, config) in &base.systems {
-        loads.iter().try_for_each(|load| check::cell(label, config, load))?;
+        loads.iter().try_for_each(|load| check::cell(label, config, load, overrides.shards))?;
         codec_check::check(label, config, &message, plain)?;
         keyed::fits(label, config, &message)?;
         consume_check::mode(label, config, &load, &message)?;
@@ -260,6 +262,8 @@ fn cells_at(
             transaction::fits(label, config, load, experiment.as_ref(), !faults.is_empty())
         })?;
         fault_check::system(label, config, &faults)?;
+        managed_check::check(label, config, &load, &message, &faults)?;
+        sns_check::sns(label, config, &message)?;
     }
     check::figures(&base, &load)?;
     let cell = |system: &(String, SystemConfig)| Cell {
@@ -374,7 +378,7 @@ fn head(
 }
 
 fn system_of(label: &str, settings: &Settings) -> Result<System, Problem> {
-    let known = || System::NAMES.into_iter();
+    let known = || System::ALL.into_iter().map(System::name);
     match settings.system.or_else(|| System::from_name(label)) {
         Some(System::Fake) => Err(Problem::new(
             ["systems", label, "system"],

@@ -5,15 +5,17 @@
 //! and no code to load. Raw settings beyond that are passed on as they are;
 //! their owner judges them.
 use super::file::Settings;
-use crate::model::{Software, System};
+use crate::model::{Service, Software, System};
 use crate::yaml::{Problem, YamlNode, suggest};
 use std::collections::BTreeMap;
 
 /// Whether `system` understands the key at `path` (below its label). The error says what it is for.
 pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static str> {
+    system.service().map_or(Ok(()), |service| leaves_open(service, path))?;
     let kafka = system.software() == Software::Kafka;
+    let redis = system.software() == Software::Redis;
     match path {
-        ["topic", ..] if !kafka => {
+        ["topic", ..] if redis => {
             Err("`topic` belongs to Kafka; for Redis, `keys` spreads the load")
         }
         ["topics"] if !kafka => {
@@ -27,7 +29,7 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["client", "library"] if kafka => {
             Err("Kafka's client is librdkafka; `library` chooses that of Redis")
         }
-        ["client", key] if !kafka && *key != "library" => {
+        ["client", key] if redis && *key != "library" => {
             Err("`client` holds settings of librdkafka, Kafka's client; for Redis, `library` alone")
         }
         ["sentinel", ..] if kafka => Err(
@@ -54,6 +56,9 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["wait" | "wait-aof", ..] if !system.has_key("wait") => {
             Err("Pub/Sub keeps nothing that a replica could confirm")
         }
+        ["cluster-type"] if system.service() != Some(Service::Msk) => {
+            Err("only clusters of Amazon MSK are of several types")
+        }
         ["stream"] if kafka => Err("`stream` is one of Redis; of Kafka write `topic: {name: …}`"),
         ["stream"] if !system.has_key("stream") => {
             Err("only Redis Streams has streams that may be there already")
@@ -65,6 +70,38 @@ pub(super) fn understands(system: System, path: &[&str]) -> Result<(), &'static 
         ["consume", "batch"] if !system.has_key("consume.batch") => {
             Err("Pub/Sub pushes: there is no request whose size could be limited")
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a service leaves it to its users, or to a scenario.
+fn leaves_open(service: Service, path: &[&str]) -> Result<(), &'static str> {
+    match (service, path) {
+        (Service::Msk, ["broker" | "heap", ..]) => {
+            Err("brokers of MSK are set by AWS and by the cluster's configuration there; \
+             `topic.config` and `client` are yours")
+        }
+        (Service::Memorydb, ["broker" | "sentinel" | "server", ..]) => {
+            Err("nodes of MemoryDB are set by AWS and by the cluster's parameter group there")
+        }
+        (Service::Memorydb, ["wait" | "wait-aof", ..]) => {
+            Err("MemoryDB answers a write once its log has it in several zones: nobody is left")
+        }
+        (Service::Msk | Service::Sns, ["nodes", ..]) => {
+            Err("how large it is was decided when it was made, and it tells by itself")
+        }
+        (Service::Sns, ["topic", "partitions" | "replicas"]) => {
+            Err("SNS has none; `keys` says how many message groups a FIFO topic's load has")
+        }
+        (Service::Sns, ["topic", "name"]) => Err("here SNS has a topic of each cell's own"),
+        (
+            Service::Sns,
+            [
+                "broker" | "sentinel" | "server" | "heap" | "reply" | "wait" | "wait-aof"
+                | "topics" | "transaction",
+                ..,
+            ],
+        ) => Err("it belongs to Kafka or to Redis"),
         _ => Ok(()),
     }
 }
@@ -118,7 +155,7 @@ fn not_for_broker(software: Software) -> &'static [&'static str] {
     match software {
         Software::Kafka => NOT_FOR_KAFKA,
         Software::Redis => NOT_FOR_REDIS,
-        Software::Fake => &[],
+        Software::Sns | Software::Fake => &[],
     }
 }
 

@@ -50,6 +50,11 @@ pub(super) fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// A scenario as it is written; `path_or_name` as in [`names`].
+pub fn text(path_or_name: &str) -> Result<String, ScenarioError> {
+    find(path_or_name).map(|source| source.text)
+}
+
 /// Finds a scenario by path (it has a separator or an ending) or by name.
 pub(super) fn find(path_or_name: &str) -> Result<Source, ScenarioError> {
     let ending = Path::new(path_or_name).extension().and_then(|ext| ext.to_str());

@@ -3,8 +3,9 @@
 
 use super::file::Settings;
 use super::shards::{NodeCount, ServerKind, Shards};
+use super::sns_check::MOST_RECEIVED;
 use super::transaction::Transaction;
-use crate::model::{Software, System};
+use crate::model::{Service, Software, System};
 use crate::units::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct SystemConfig {
     pub same_as: Option<String>,
     /// Processes that take messages, or may come to.
     pub nodes: u16,
+    /// Of Amazon MSK only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_type: Option<ClusterType>,
     /// Redis only: they are a Cluster. Shown as `nodes`, where it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Shards>,
@@ -66,6 +70,15 @@ pub struct SystemConfig {
     /// Likewise, files that must have it on disk (WAITAOF).
     pub wait_aof: Option<WaitAof>,
     pub consume: Consume,
+}
+
+/// What a cluster of Amazon MSK is made of, which decides what it allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterType {
+    Standard,
+    Express,
+    Serverless,
 }
 
 /// What speaks to Redis for the load.
@@ -154,12 +167,12 @@ pub enum ConsumeMode {
 impl ConsumeMode {
     /// Before a scenario sets anything.
     const fn of(system: System) -> Self {
-        if matches!(system, System::Kafka) { Self::Group } else { Self::Pop }
+        if matches!(system.software(), Software::Kafka) { Self::Group } else { Self::Pop }
     }
 
     /// Whether `system` has this way.
     pub fn fits(self, system: System) -> bool {
-        let kafka = system == System::Kafka;
+        let kafka = system.software() == Software::Kafka;
         kafka == matches!(self, Self::Group | Self::ShareGroup)
     }
 }
@@ -167,6 +180,11 @@ impl ConsumeMode {
 fn is_one(topics: &u16) -> bool {
     *topics == 1
 }
+
+/// Of a cluster of MSK, which is spread over so many zones, whatever it has of them.
+const MSK_NODES: u16 = 3;
+/// MemoryDB is always a Cluster; the least that AWS makes by itself.
+const MEMORYDB: Shards = Shards { shards: 1, replicas: 1 };
 
 /// Copies that must have a message before it is acknowledged.
 const MIN_INSYNC: &str = "min.insync.replicas";
@@ -180,12 +198,21 @@ impl SystemConfig {
     /// What a scenario sets, and the defaults of the rest.
     pub(super) fn of(system: System, settings: &Settings) -> Self {
         let Settings { topic, consume, .. } = settings;
+        let msk = system.service() == Some(Service::Msk);
         let (nodes, cluster) = match settings.nodes {
-            None => (1, None),
             Some(NodeCount::Count(nodes)) => (nodes, None),
             Some(NodeCount::Cluster(shards)) => (shards.nodes(), Some(shards)),
+            None if system.service() == Some(Service::Memorydb) => {
+                (MEMORYDB.nodes(), Some(MEMORYDB))
+            }
+            None => (if msk { MSK_NODES } else { 1 }, None),
         };
-        let replicas = topic.replicas.unwrap_or(1);
+        // Of a topic that is there already nobody here says how many.
+        let ours = topic.name.is_none();
+        let replicas = topic.replicas.unwrap_or(if msk && ours { MSK_NODES } else { 1 });
+        let cluster_type = settings.cluster_type.or(msk.then_some(ClusterType::Standard));
+        // Elsewhere AWS sets it, and it is 2.
+        let open = cluster_type.is_none_or(|kind| kind == ClusterType::Standard);
         let (mut client, mut config) = (settings.client.clone(), topic.config.clone());
         if system.software() == Software::Redis {
             client
@@ -193,7 +220,7 @@ impl SystemConfig {
                 .or_insert_with(|| ClientLibrary::Direct.name().into());
         }
         // Kafka's own default of 1 acknowledges with a lone leader, whatever the number of copies.
-        if replicas >= 3 && !settings.broker.contains_key(MIN_INSYNC) {
+        if replicas >= 3 && open && !settings.broker.contains_key(MIN_INSYNC) {
             config.entry(MIN_INSYNC.into()).or_insert_with(|| "2".into());
         }
         // As Kafka's own start script has it; three nodes of one machine share what one would have.
@@ -201,11 +228,13 @@ impl SystemConfig {
         let stock = settings.stock.unwrap_or(false);
         let trims = system.has_key("maxlen") && !stock && settings.stream.is_none();
         let maxlen = trims.then_some(1_000_000);
+        let batch = if system.software() == Software::Sns { MOST_RECEIVED } else { 500 };
         let (name, partitions) = (topic.name.clone(), topic.partitions.unwrap_or(1));
         Self {
             system,
             same_as: None,
             nodes,
+            cluster_type,
             cluster,
             server: settings.server,
             sharded: settings.sharded.unwrap_or(false),
@@ -227,7 +256,7 @@ impl SystemConfig {
             wait: settings.wait,
             wait_aof: settings.wait_aof,
             consume: Consume {
-                batch: consume.batch.unwrap_or(500),
+                batch: consume.batch.unwrap_or(batch),
                 mode: consume.mode.unwrap_or(ConsumeMode::of(system)),
             },
         }
@@ -261,8 +290,8 @@ impl SystemConfig {
     /// 5 ms as librdkafka comes, and nothing of Redis.
     pub fn linger_ms(&self) -> f64 {
         let set = |key: &str| self.client.get(key)?.parse().ok();
-        match self.system {
-            System::Kafka => {
+        match self.system.software() {
+            Software::Kafka => {
                 set("linger.ms").or_else(|| set("queue.buffering.max.ms")).unwrap_or(5.0)
             }
             _ => 0.0,
@@ -293,8 +322,8 @@ impl SystemConfig {
 
     /// As [`SystemConfig::partitions`], however many.
     pub fn streams(&self) -> u64 {
-        match self.system {
-            System::Kafka => u64::from(self.topics) * u64::from(self.topic.partitions),
+        match self.system.software() {
+            Software::Kafka => u64::from(self.topics) * u64::from(self.topic.partitions),
             _ => u64::from(self.keys),
         }
     }

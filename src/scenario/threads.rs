@@ -29,12 +29,14 @@ pub fn share_threads(config: &SystemConfig, load: &Load) -> bool {
         && config.cluster.is_none()
 }
 
-pub(super) fn within_reason(config: &SystemConfig, load: &Load) -> Check {
+/// `shards` is how many processes run it together.
+pub(super) fn within_reason(config: &SystemConfig, load: &Load, shards: u16) -> Check {
     if load.subscriptions > MOST_SUBSCRIPTIONS {
         let what = format!("more than {MOST_SUBSCRIPTIONS}");
         return refuse("load.subscriptions", what, "lower it");
     }
-    let shared = share_threads(config, load);
+    // A part of the subscriptions has a thread for each.
+    let shared = shards <= 1 && share_threads(config, load);
     let each = u64::from(load.subscriptions) * u64::from(load.consumers);
     let consumers = if shared { SHARED.into() } else { each };
     let producers = u64::from(load.producers);
@@ -51,7 +53,7 @@ pub(super) fn within_reason(config: &SystemConfig, load: &Load) -> Check {
         ),
         () => ("load.consumers", "lower `producers`, `subscriptions` or `consumers`"),
     };
-    check(threads <= MOST_THREADS, key, what, remedy)
+    check(threads <= MOST_THREADS * u64::from(shards.max(1)), key, what, remedy)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 //! self-check of the instrument.
 
 mod broker;
+pub mod merge;
 mod run;
 pub mod selfcheck;
 
-pub use run::{FinishedStudy, Step, Study, StudyObserver, run};
+pub use run::{FinishedStudy, RunPart, Step, Study, StudyObserver, can_shard, run};
 
 use crate::driver::DriverError;
 use crate::engine::CellRunError;

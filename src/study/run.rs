@@ -11,6 +11,7 @@ mod end;
 mod first;
 mod gone;
 mod half;
+mod part;
 mod refuse;
 mod step;
 mod window;
@@ -29,12 +30,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+pub use part::RunPart;
+pub use refuse::can_shard;
 pub use step::Step;
 use step::in_short;
 
 /// What the user is told while it runs.
 pub trait StudyObserver: Observer {
     fn step(&mut self, step: &Step<'_>);
+    /// A cell is over.
+    fn kept(&mut self, _record: &CellRecord) {}
     fn warning(&mut self, text: &str);
 }
 
@@ -50,6 +55,8 @@ pub struct Study<'a> {
     /// `passed`, `failed: …` or `not run`.
     pub selfcheck: String,
     pub interrupted: &'a AtomicBool,
+    /// Where several processes run the scenario together: which of them this is.
+    pub part: Option<RunPart>,
 }
 
 /// A finished run: where it lies and what it lacks.
@@ -97,7 +104,11 @@ pub fn run(
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     refuse::to_spin_on(cores, study.scenario, ours)?;
     refuse::too_many_files(open_files(), study.scenario, ours)?;
-    let folder = RunFolder::create(study.results_dir, &study.scenario.name)?;
+    refuse::shards(&study)?;
+    let folder = match &study.part {
+        Some(part) => RunFolder::create_shard(study.results_dir, &part.run_id, part.shard)?,
+        None => RunFolder::create(study.results_dir, &study.scenario.name)?,
+    };
     let clock = Clock::start();
     let manifest = first::manifest(&study, &folder);
     folder.write_manifest(&manifest)?;
@@ -253,6 +264,7 @@ impl RunningStudy<'_, '_> {
             }
         }
         self.keep(&output)?;
+        self.unless_ended(&output.record)?;
         if let Some(error) = output.record.error.filter(|_| broker.check().is_err()) {
             self.gone.entry(cell.label.clone()).or_insert(error);
         }
@@ -287,7 +299,9 @@ impl RunningStudy<'_, '_> {
             return known.clone();
         }
         self.step(&format!("{name}: instrument floor"));
-        let found = floor(cell, self.clock, self.study.interrupted).unwrap_or_else(|error| {
+        let own = self.study.part.as_ref().map(|part| part.own(cell));
+        let own = own.as_ref().unwrap_or(cell);
+        let found = floor(own, self.clock, self.study.interrupted).unwrap_or_else(|error| {
             self.warn(format!("{name}: no instrument floor: {error}"));
             Floor::new()
         });
@@ -309,6 +323,7 @@ impl RunningStudy<'_, '_> {
     fn store(&mut self, output: &CellOutput) -> Result<(), ResultError> {
         let record = &output.record;
         self.folder.write_cell(output)?;
+        self.observer.kept(record);
         self.done += 1;
         self.manifest
             .order
@@ -317,22 +332,15 @@ impl RunningStudy<'_, '_> {
     }
 
     fn target(&self, broker: &dyn Broker, name: &str) -> Target {
-        let tail: String = self
-            .folder
-            .name()
-            .chars()
-            .rev()
-            .take(6)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect();
-        broker.target(&format!("bb-{tail}-{name}"), self.clock)
+        let own = self.study.part.as_ref().map(RunPart::own_mark);
+        let mark = own.as_deref().unwrap_or(self.folder.id());
+        broker.target(&format!("bb-{mark}-{name}"), self.clock)
     }
 
     /// Names a cell in every envelope of it; no two runs share one.
     fn run_number(&self, number: u64) -> u64 {
-        let run = u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let own = || u64::from(std::process::id()) ^ self.folder.epoch().as_millisecond() as u64;
+        let run = self.study.part.as_ref().map_or_else(own, RunPart::number);
         SplitMix64::stream(run, number).next_u64()
     }
 

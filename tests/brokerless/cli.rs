@@ -37,8 +37,8 @@ fn assert_names(text: &str, parts: &[&str]) {
 fn help_names_every_command_and_every_exit_code() {
     let help = ends_with(0, &["--help"]);
     for command in [
-        "compare", "run", "report", "table", "diff", "baseline", "export", "list", "explain",
-        "validate", "schema", "doctor", "fetch",
+        "compare", "run", "merge", "shards", "report", "table", "diff", "baseline", "export",
+        "list", "explain", "validate", "schema", "doctor", "fetch",
     ] {
         assert_names(&help, &[&format!("\n  {command} ")]);
         assert_names(&ends_with(0, &[command, "--help"]), &["Usage: brokerbench"]);

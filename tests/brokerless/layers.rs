@@ -141,6 +141,8 @@ fn client_libraries_are_named_in_their_drivers_only() {
         let crate_redis =
             code.iter().any(|line| line.starts_with("use redis::") || line.contains(" redis::Cmd"));
         assert!(!crate_redis || path.starts_with("driver/redis/"), "{path} names redis");
+        let sdk = code.iter().any(|line| line.contains("aws_sdk_"));
+        assert!(!sdk || path.starts_with("driver/sns/"), "{path} names the SDK of SNS or SQS");
     }
 }
 

@@ -12,6 +12,7 @@ mod flow;
 mod hlog_java;
 mod kafka;
 mod load;
+mod memorydb;
 mod nodes;
 mod others;
 mod outlive;
@@ -23,11 +24,15 @@ mod regression;
 mod run;
 mod secure;
 mod secured;
+mod shards;
 mod share;
 mod size;
+#[cfg(feature = "aws")]
+mod sns;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod tokens;
 mod topologies;
 mod watched;

@@ -64,7 +64,7 @@ fn attempt(text: &str, system: &str, password: Option<&str>) -> (Ended, Duration
 }
 
 /// Every file below `folder` whose content or name holds the password.
-fn leaks(folder: &Path, found: &mut Vec<String>) {
+pub fn leaks(folder: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
         if path.is_dir() {
@@ -77,7 +77,7 @@ fn leaks(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-fn holds(bytes: &[u8]) -> bool {
+pub fn holds(bytes: &[u8]) -> bool {
     bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes())
 }
 

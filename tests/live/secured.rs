@@ -97,19 +97,19 @@ impl Certificates {
     }
 }
 
-fn ports<const N: usize>() -> [u16; N] {
+pub fn ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// A process that ends with its owner, and its folder.
-struct Process {
+pub struct Process {
     child: Child,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Process {
-    fn start(mut command: Command, folder: tempfile::TempDir) -> Self {
+    pub fn start(mut command: Command, folder: tempfile::TempDir) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         command
             .current_dir(folder.path())
@@ -119,7 +119,7 @@ impl Process {
         Self { child: command.spawn().unwrap(), folder }
     }
 
-    fn await_words(&mut self, words: &str) {
+    pub fn await_words(&mut self, words: &str) {
         let begun = Instant::now();
         loop {
             let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -144,7 +144,8 @@ impl Drop for Process {
 }
 
 pub struct Kafka {
-    _process: Process,
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "it is dropped with this"))]
+    process: Process,
     ports: BTreeMap<&'static str, u16>,
 }
 
@@ -153,27 +154,40 @@ impl Kafka {
     /// a certificate of the client (`mutual`), one that knows SCRAM-SHA-512 only (`scram`), and one
     /// in the clear (`plain`).
     pub fn start(certificates: &Certificates) -> Self {
+        Self::launch(certificates, None)
+    }
+
+    /// With two listeners more, both for OAUTHBEARER: `bearer` takes any unsigned token, and `iam`
+    /// what AWS's keys have signed, as MSK does; a login counts there for `session`.
+    pub fn start_with_tokens(certificates: &Certificates, session: Duration) -> Self {
+        Self::launch(certificates, Some(session))
+    }
+
+    fn launch(certificates: &Certificates, tokens: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let names = ["good", "expired", "named", "mutual", "scram", "plain", "controller"];
-        let ports: BTreeMap<_, _> = names.into_iter().zip(ports::<7>()).collect();
+        let names = ["good", "expired", "named", "mutual", "scram", "plain", "bearer", "iam"];
+        let names = if tokens.is_some() { &names[..] } else { &names[..6] };
+        let names: Vec<&'static str> = names.iter().copied().chain(["controller"]).collect();
+        let ports: BTreeMap<_, _> = names.iter().copied().zip(ports::<9>()).collect();
         let upper = |name: &str| name.to_ascii_uppercase();
         let listeners = |with: &[&str]| {
             let listener = |name: &&str| format!("{}://localhost:{}", upper(name), ports[name]);
             with.iter().map(listener).collect::<Vec<_>>().join(",")
         };
-        let protocols = names.map(|name| {
-            let protocol = match name {
+        let protocols = names.iter().map(|name| {
+            let protocol = match *name {
                 "plain" | "controller" => "PLAINTEXT",
                 "mutual" => "SSL",
                 _ => "SASL_SSL",
             };
             format!("{}:{protocol}", upper(name))
         });
+        let protocols: Vec<String> = protocols.collect();
         let mut settings = vec![
             ("process.roles".into(), "broker,controller".into()),
             ("node.id".into(), "1".into()),
             ("listeners".into(), listeners(&names)),
-            ("advertised.listeners".into(), listeners(&names[..6])),
+            ("advertised.listeners".into(), listeners(&names[..names.len() - 1])),
             ("listener.security.protocol.map".into(), protocols.join(",")),
             ("controller.listener.names".into(), "CONTROLLER".into()),
             ("inter.broker.listener.name".into(), "PLAIN".into()),
@@ -190,35 +204,15 @@ impl Kafka {
                 certificates.ca().display().to_string(),
             ),
         ];
-        for name in ["good", "expired", "named", "mutual", "scram"] {
-            let certificate = if matches!(name, "mutual" | "scram") { "good" } else { name };
-            let keystore =
-                certificates.file(&format!("{certificate}.keystore")).display().to_string();
-            let own = |key: &str| format!("listener.name.{name}.{key}");
-            settings.push((own("ssl.keystore.type"), "PEM".into()));
-            settings.push((own("ssl.keystore.location"), keystore));
-            let scram =
-                "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
-            let plain = format!(
-                "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                user_{USER}=\"{PASSWORD}\";"
-            );
-            if name == "scram" {
-                settings.push((own("sasl.enabled.mechanisms"), "SCRAM-SHA-512".into()));
-                settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
-            } else if name != "mutual" {
-                settings.push((
-                    own("sasl.enabled.mechanisms"),
-                    "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into(),
-                ));
-                settings.push((own("scram-sha-256.sasl.jaas.config"), scram.clone()));
-                settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
-                settings.push((own("plain.sasl.jaas.config"), plain));
-            }
-        }
+        let secured = names.iter().copied().filter(|name| !matches!(*name, "plain" | "controller"));
+        settings.extend(secured.flat_map(|name| listener(name, certificates, tokens)));
         let text: String = settings.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         std::fs::write(folder.path().join("server.properties"), text).unwrap();
         std::fs::write(folder.path().join("log4j2.properties"), LOGGING).unwrap();
+        let class_path = match tokens {
+            Some(_) => format!("{}:{}", compiled(folder.path()).display(), class_path()),
+            None => class_path(),
+        };
         let java = |arguments: &[&str]| {
             let mut command = Command::new("java");
             command
@@ -226,21 +220,15 @@ impl Kafka {
                     "-Xmx512m",
                     "-Dlog4j2.configurationFile=log4j2.properties",
                     "-cp",
-                    &class_path(),
+                    &class_path,
                 ])
                 .args(arguments);
             command
         };
-        let format = [
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            "4L6g3nShT-eMCtK--X86sw",
-            "-c",
-            "server.properties",
-        ];
+        let format =
+            "kafka.tools.StorageTool format -t 4L6g3nShT-eMCtK--X86sw -c server.properties";
         let scram = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
-        let mut command = java(&format);
+        let mut command = java(&format.split(' ').collect::<Vec<_>>());
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
             command.args(["--add-scram", &scram(mechanism)]);
         }
@@ -248,11 +236,16 @@ impl Kafka {
         assert!(formatted.status.success(), "{formatted:?}");
         let mut process = Process::start(java(&["kafka.Kafka", "server.properties"]), folder);
         process.await_words("Kafka Server started");
-        Self { _process: process, ports }
+        Self { process, ports }
     }
 
     pub fn address(&self, listener: &str) -> String {
         format!("localhost:{}", self.ports[listener])
+    }
+
+    #[cfg(feature = "aws")]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.process.folder.path().join("log")).unwrap()
     }
 
     /// A topic that belongs to somebody else.
@@ -282,6 +275,71 @@ impl Kafka {
         let names = metadata.topics().iter().map(|topic| topic.name().to_owned());
         names.filter(|name| !name.starts_with("__")).collect()
     }
+}
+
+/// The key of AWS whose secret is [`PASSWORD`], and the region that signs for `iam`.
+pub const AWS_KEY: &str = "AKIDGOOD";
+pub const REGION: &str = "eu-central-1";
+
+/// Settings of a listener behind TLS: its certificate, and how clients log in there.
+fn listener(
+    name: &str,
+    certificates: &Certificates,
+    tokens: Option<Duration>,
+) -> Vec<(String, String)> {
+    let certificate = if matches!(name, "expired" | "named") { name } else { "good" };
+    let keystore = certificates.file(&format!("{certificate}.keystore")).display().to_string();
+    let own = |key: &str| format!("listener.name.{name}.{key}");
+    let mut settings =
+        vec![(own("ssl.keystore.type"), "PEM".into()), (own("ssl.keystore.location"), keystore)];
+    let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;".to_owned();
+    let plain = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required \
+         user_{USER}=\"{PASSWORD}\";"
+    );
+    if let Some(session) = tokens.filter(|_| matches!(name, "bearer" | "iam")) {
+        settings.extend(bearer(name, session));
+    } else if name == "scram" {
+        settings.push((own("sasl.enabled.mechanisms"), "SCRAM-SHA-512".into()));
+        settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
+    } else if name != "mutual" {
+        let enabled = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512".into();
+        settings.push((own("sasl.enabled.mechanisms"), enabled));
+        settings.push((own("scram-sha-256.sasl.jaas.config"), scram.clone()));
+        settings.push((own("scram-sha-512.sasl.jaas.config"), scram));
+        settings.push((own("plain.sasl.jaas.config"), plain));
+    }
+    settings
+}
+
+/// Settings of a listener for OAUTHBEARER. The broker logs itself in there too, so that its line
+/// must name somebody.
+fn bearer(name: &str, session: Duration) -> Vec<(String, String)> {
+    let own = |key: &str| format!("listener.name.{name}.oauthbearer.{key}");
+    let module = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule";
+    let keys = format!("iam_region=\"{REGION}\" iam_{AWS_KEY}=\"{PASSWORD}\"");
+    let jaas = format!("{module} required unsecuredLoginStringClaim_sub=\"stand-in\" {keys};");
+    let enabled = format!("listener.name.{name}.sasl.enabled.mechanisms");
+    let mut settings = vec![
+        (enabled, "OAUTHBEARER".into()),
+        (own("sasl.jaas.config"), jaas),
+        (own("connections.max.reauth.ms"), session.as_millis().to_string()),
+    ];
+    if name == "iam" {
+        settings.push((own("sasl.server.callback.handler.class"), "IamValidator".into()));
+    }
+    settings
+}
+
+/// The stand-in for MSK's login, compiled into a folder of its own.
+fn compiled(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/IamValidator.java");
+    let into = folder.join("classes");
+    let mut command = Command::new("javac");
+    command.arg("-d").arg(&into).args(["-cp", &class_path()]).arg(source);
+    let compiled = command.output().expect("javac, of a JDK (openjdk-17-jdk-headless)");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    into
 }
 
 /// All of Kafka's jars.

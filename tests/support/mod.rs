@@ -3,6 +3,8 @@
 #![allow(dead_code)] // Each test program needs a part of it.
 
 pub mod action;
+#[cfg(feature = "aws")]
+pub mod door;
 pub mod harness;
 pub mod program;
 pub mod redis;

@@ -94,6 +94,6 @@ fn cell() -> CellOutput {
         events,
         intervals,
         broker_log: "started\n".into(),
-        journaled: false,
+        ..CellOutput::default()
     }
 }

@@ -7,6 +7,10 @@
 //!   whether the kernel takes them, so after `WouldBlock` the next write must begin with the same
 //!   bytes, as OpenSSL demands too; what follows them may have grown.
 
+mod nonblocking;
+
+pub use nonblocking::AsyncStream;
+
 use super::dial::AccessError;
 use super::tls::Tls;
 use super::words;

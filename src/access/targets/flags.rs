@@ -1,10 +1,10 @@
 //! Addresses on the command line. Messages show nothing that may be a password.
 
 use super::address::{SERVER, SOCKET, host_and_port, socket_or_server};
-use super::{Around, NO_REFERENCE, REFERENCE, Reach, Reference, SET_IT, Targets};
+use super::keys::{NO_REFERENCE, REFERENCE, Reference};
+use super::{Around, Reach, SET_IT, Targets};
 use crate::access::{Login, Mechanism, Terms, Tls};
 use crate::yaml::ScenarioError;
-use std::collections::BTreeMap;
 
 /// From the command line: `kafka` as `HOST:PORT[,HOST:PORT…]`, `redis` as
 /// `redis[s]://[user[:${env:NAME}]@]host[:port][/db]` or `unix:///path`.
@@ -14,7 +14,8 @@ pub fn targets_from_flags(
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
     let kafka = kafka.map(|list| kafka_list(list, around)).transpose()?;
-    Ok(Targets { kafka, redis: redis.map(|url| redis_url(url, around)).transpose()? })
+    let redis = redis.map(|url| redis_url(url, around)).transpose()?;
+    Ok(Targets { kafka, redis, ..Targets::default() })
 }
 
 pub(super) fn kafka_list(list: &str, around: &Around<'_>) -> Result<Reach, ScenarioError> {
@@ -88,6 +89,6 @@ pub(super) fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, Scenari
         .then(|| Tls::new(None, None))
         .transpose()
         .map_err(|error| refuse(&error.to_string()))?;
-    let terms = Terms { remote: around.remote, tls, login, database, client: BTreeMap::new() };
+    let terms = Terms { remote: around.remote, tls, login, database, ..Terms::default() };
     Ok(Reach { addresses: vec![address], access: terms.into(), primary: None })
 }

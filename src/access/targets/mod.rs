@@ -7,23 +7,62 @@
 
 mod address;
 mod flags;
+mod keys;
+mod logins;
+mod sns;
 
 pub use flags::targets_from_flags;
 
-use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
+use super::{Access, SecretString, Terms, Tls};
+use crate::model::{Service, Software, System};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
 use address::{SENTINEL, host_and_port, socket_or_server};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use keys::{KafkaKeys, RedisKeys, TargetsFile, TlsKeys, TlsMap};
+use logins::{LoginPlace, Logins};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-/// Where each software is and how it is reached.
+/// Where each software and each service is and how it is reached.
 #[derive(Clone, Debug, Default)]
 pub struct Targets {
     pub kafka: Option<Reach>,
     pub redis: Option<Reach>,
+    pub msk: Option<Reach>,
+    pub memorydb: Option<Reach>,
+    /// The address of SNS, and that of SQS where it is another.
+    pub sns: Option<Reach>,
+    /// What the brokers of a block run on, where their owner says so.
+    pub instances: BTreeMap<&'static str, String>,
+}
+
+impl Targets {
+    /// Each that is there, by the name of its block.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Software, &Reach)> {
+        let blocks = [
+            ("kafka", Software::Kafka, &self.kafka),
+            ("redis", Software::Redis, &self.redis),
+            (Service::Msk.name(), Software::Kafka, &self.msk),
+            (Service::Memorydb.name(), Software::Redis, &self.memorydb),
+            (Service::Sns.name(), Software::Sns, &self.sns),
+        ];
+        blocks.into_iter().filter_map(|(name, kind, reach)| Some((name, kind, reach.as_ref()?)))
+    }
+
+    /// The block that describes a system's brokers.
+    pub fn block(system: System) -> &'static str {
+        match (system.service(), system.software()) {
+            (Some(service), _) => service.name(),
+            (None, Software::Kafka) => "kafka",
+            (None, _) => "redis",
+        }
+    }
+
+    /// Where a system's brokers are.
+    pub fn reach(&self, system: System) -> Option<&Reach> {
+        let wanted = Self::block(system);
+        self.all().find_map(|(block, _, reach)| (block == wanted).then_some(reach))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -44,136 +83,59 @@ pub struct Around<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TargetsFile {
-    #[serde(rename = "schema")]
-    _schema: u32,
-    #[serde(default, deserialize_with = "given")]
-    kafka: Option<KafkaKeys>,
-    #[serde(default, deserialize_with = "given")]
-    redis: Option<RedisKeys>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct KafkaKeys {
-    brokers: Vec<String>,
-    #[serde(default, deserialize_with = "given")]
-    tls: Option<TlsKeys>,
-    #[serde(default, deserialize_with = "given")]
-    sasl: Option<SaslKeys>,
-    #[serde(default)]
-    client: BTreeMap<String, String>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct SaslKeys {
-    mechanism: Mechanism,
-    user: String,
-    password: Reference,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct RedisKeys {
-    #[serde(default, deserialize_with = "given")]
-    address: Option<String>,
-    /// In place of the address: they tell where the primary is.
-    #[serde(default)]
-    sentinels: Vec<String>,
-    /// What they call it.
-    #[serde(default, deserialize_with = "given")]
-    primary: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    tls: Option<TlsKeys>,
-    #[serde(default, deserialize_with = "given")]
-    user: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    password: Option<Reference>,
-    #[serde(default)]
-    database: u32,
-}
-
-/// `tls: true`, or a map of these.
-#[derive(Default)]
-struct TlsKeys(Option<TlsMap>);
-
-#[derive(serde::Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TlsMap {
-    #[serde(default, deserialize_with = "given")]
-    ca: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    certificate: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    key: Option<String>,
-}
-
-/// A key that is there must say something: `tls:` with nothing behind it must
-/// not come to mean "no TLS".
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-impl<'de> Deserialize<'de> for TlsKeys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = TlsKeys;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`true`, `false` or a map of `ca`, `certificate`, `key`")
-            }
-            fn visit_bool<E>(self, on: bool) -> Result<TlsKeys, E> {
-                Ok(TlsKeys(on.then(TlsMap::default)))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TlsKeys, A::Error> {
-                TlsMap::deserialize(de::value::MapAccessDeserializer::new(map))
-                    .map(|keys| TlsKeys(Some(keys)))
-            }
-        }
-        deserializer.deserialize_any(Keys)
-    }
-}
-
-/// The name of an environment variable, written `${env:NAME}`.
-struct Reference(String);
-
-const NO_REFERENCE: &str =
-    "a secret does not stand in a file or on a command line, where others read it";
-const REFERENCE: &str = "put it into an environment variable and write ${env:NAME}";
-
-impl Reference {
-    fn of(text: &str) -> Option<Self> {
-        let name = text.strip_prefix("${env:")?.strip_suffix('}')?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        (!name.is_empty() && name.chars().all(plain)).then(|| Self(name.to_owned()))
-    }
-
-    fn resolve(&self, around: &Around<'_>) -> Result<SecretString, String> {
-        let value = (around.variable)(&self.0);
-        value
-            .map(SecretString::from)
-            .ok_or_else(|| format!("the environment variable {} is not set", self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Reference {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::of(&text).ok_or_else(|| de::Error::custom(format!("{NO_REFERENCE}: {REFERENCE}")))
-    }
-}
-
 /// Reads a targets file. Files that it names are looked for beside it.
 pub fn load_targets(path: &Path, around: &Around<'_>) -> Result<Targets, ScenarioError> {
     let name = path.display().to_string();
     let text = read(path)
         .map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
     targets_from_text(&name, &text, path.parent().unwrap_or(Path::new("")), around)
+}
+
+/// Whether a targets file holds references where secrets would be: for whoever hands it on. Files
+/// and variables that it names need not be there.
+pub fn check_targets(path: &Path) -> Result<String, ScenarioError> {
+    let name = path.display().to_string();
+    let text = read(path)
+        .map_err(|what| ScenarioError::of_source(&name, what, "give the path of a targets file"))?;
+    let tree = parsed(&name, &text)?;
+    match keys_of(&tree) {
+        Ok(_) => Ok(text),
+        Err(problem) => Err(shown(problem.located(&tree), &name)),
+    }
+}
+
+fn parsed(source: &str, text: &str) -> Result<YamlNode, ScenarioError> {
+    YamlNode::parse(text).map_err(|cause| {
+        let what = format!("not readable as YAML: {}", cause.what).into();
+        // Without the text: the line could be that of a secret.
+        Problem { what, ..cause }.into_error(source, "")
+    })
+}
+
+/// What the file says, each key of its own type: a secret is a reference by that.
+fn keys_of(tree: &YamlNode) -> Result<TargetsFile, Problem> {
+    if tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() != Some("1") {
+        let what = "a targets file is of version 1";
+        return Err(Problem::new(["schema"], what, "start it with `schema: 1`"));
+    }
+    let file = decode(tree)?;
+    ["kafka", "msk"].into_iter().try_for_each(|block| client_settings(block, tree))?;
+    Ok(file)
+}
+
+fn client_settings(block: &str, tree: &YamlNode) -> Result<(), Problem> {
+    let Some(node) = tree.get(&[block, "client"]) else { return Ok(()) };
+    raw_settings(&[block, "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
+        if problem.what.contains("scenario") {
+            problem.what = Box::from(
+                "this setting is not for `client`: it has keys of its own here, \
+                or is the harness's",
+            );
+            problem.remedy =
+                Box::from("remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)");
+        }
+        problem
+    })
 }
 
 /// As [`load_targets`], from text; `source` is the name for errors, `folder` where named files lie.
@@ -183,33 +145,37 @@ pub fn targets_from_text(
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Targets, ScenarioError> {
-    let tree = YamlNode::parse(text).map_err(|cause| {
-        let what = format!("not readable as YAML: {}", cause.what).into();
-        // Without the text: the line could be that of a secret.
-        Problem { what, ..cause }.into_error(source, "")
-    })?;
+    let tree = parsed(source, text)?;
     let file = || {
-        match tree.get(&["schema"]).and_then(YamlNode::scalar).as_deref() {
-            Some("1") => {}
-            _ => {
-                return Err(Problem::new(
-                    ["schema"],
-                    "a targets file is of version 1",
-                    "start it with `schema: 1`",
-                ));
-            }
+        let file = keys_of(&tree)?;
+        let kafka = |block: &str, keys: Option<KafkaKeys>| {
+            keys.map(|keys| kafka_of(block, keys, folder, around)).transpose()
+        };
+        let redis = |block: &str, keys: Option<RedisKeys>| {
+            keys.map(|keys| redis_of(block, keys, folder, around)).transpose()
+        };
+        let kafka_instance = |keys: &Option<KafkaKeys>| keys.as_ref()?.instance.clone();
+        let redis_instance = |keys: &Option<RedisKeys>| keys.as_ref()?.instance.clone();
+        let instances = [
+            ("kafka", kafka_instance(&file.kafka)),
+            ("redis", redis_instance(&file.redis)),
+            (Service::Msk.name(), kafka_instance(&file.msk)),
+            (Service::Memorydb.name(), redis_instance(&file.memorydb)),
+        ];
+        let told = |(block, of): (&'static str, Option<String>)| Some((block, of?));
+        let targets = Targets {
+            instances: instances.into_iter().filter_map(told).collect(),
+            kafka: kafka("kafka", file.kafka)?,
+            redis: redis("redis", file.redis)?,
+            msk: kafka("msk", file.msk)?,
+            memorydb: redis("memorydb", file.memorydb)?,
+            sns: file.sns.map(|keys| sns::reach(keys, folder, around)).transpose()?,
+        };
+        if targets.all().next().is_none() {
+            let remedy = "add `kafka:`, `redis:`, `msk:`, `memorydb:` or `sns:`";
+            return Err(Problem::new::<String>([], "it names no broker", remedy));
         }
-        let file: TargetsFile = decode(&tree)?;
-        let kafka = file.kafka.map(|keys| kafka_of(keys, &tree, folder, around)).transpose()?;
-        let redis = file.redis.map(|keys| redis_of(keys, folder, around)).transpose()?;
-        if kafka.is_none() && redis.is_none() {
-            return Err(Problem::new::<String>(
-                [],
-                "it names no broker",
-                "add `kafka:` or `redis:`",
-            ));
-        }
-        Ok(Targets { kafka, redis })
+        Ok(targets)
     };
     file().map_err(|problem| shown(problem.located(&tree), source))
 }
@@ -219,20 +185,27 @@ pub fn targets_from_text(
 fn shown(mut problem: Problem, source: &str) -> ScenarioError {
     let key = problem.key();
     let harmless = [
-        "schema",
-        "kafka.brokers",
-        "kafka.sasl.mechanism",
-        "kafka.client",
-        "redis.address",
-        "redis.sentinels",
-        "redis.primary",
-        "redis.database",
+        "brokers",
+        "sasl.mechanism",
+        "sasl.iam",
+        "client",
+        "address",
+        "sentinels",
+        "primary",
+        "database",
+        "iam",
+        "endpoints",
+        "instance",
     ];
-    let named = |plain: &str| {
-        key == plain || key.strip_prefix(plain).is_some_and(|rest| rest.starts_with(['[', '.']))
+    let within = |key: &str, plain: &str| {
+        key.strip_prefix(plain).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
     };
+    let named = key == "schema"
+        || key
+            .split_once('.')
+            .is_some_and(|(_, key)| harmless.iter().any(|plain| within(key, plain)));
     let quoted = problem.value.as_deref().is_none_or(|value| !value.contains('@'));
-    if !(harmless.iter().any(|plain| named(plain)) && quoted) {
+    if !(named && quoted) {
         problem.value = None;
         // What serde found instead is the value again.
         problem.what = problem.what.split(", found").next().unwrap_or_default().into();
@@ -241,14 +214,14 @@ fn shown(mut problem: Problem, source: &str) -> ScenarioError {
 }
 
 fn kafka_of(
+    block: &str,
     keys: KafkaKeys,
-    tree: &YamlNode,
     folder: &Path,
     around: &Around<'_>,
 ) -> Result<Reach, Problem> {
     if keys.brokers.is_empty() {
         return Err(Problem::new(
-            ["kafka", "brokers"],
+            [block, "brokers"],
             "there is no address",
             "write `brokers: [host:port]`",
         ));
@@ -257,99 +230,70 @@ fn kafka_of(
     for (index, broker) in keys.brokers.iter().enumerate() {
         let wrong = || {
             Problem::new(
-                ["kafka", "brokers", &index.to_string()],
+                [block, "brokers", &index.to_string()],
                 "not an address",
                 "write host:port",
             )
         };
         addresses.push(host_and_port(broker, None).ok_or_else(wrong)?);
     }
-    if let Some(node) = tree.get(&["kafka", "client"]) {
-        raw_settings(&["kafka", "client"], node, NOT_FOR_CLIENT).map_err(|mut problem| {
-            if problem.what.contains("scenario") {
-                problem.what = Box::from(
-                    "this setting is not for `client`: it has keys of its own here, \
-                    or is the harness's",
-                );
-                problem.remedy = Box::from(
-                    "remove it (TLS, login and addresses are `tls`, `sasl` and `brokers`)",
-                );
-            }
-            problem
-        })?;
-    }
-    let login = keys.sasl.map(|sasl| {
-        let password = sasl.password.resolve(around);
-        let password =
-            password.map_err(|what| Problem::new(["kafka", "sasl", "password"], what, SET_IT))?;
-        if sasl.user.is_empty() {
-            return Err(Problem::new(
-                ["kafka", "sasl", "user"],
-                "it is empty",
-                "write the name to log in with",
-            ));
-        }
-        Ok(Login { user: Some(sasl.user), password, mechanism: sasl.mechanism })
-    });
+    let tls = tls_of(block, keys.tls, folder)?;
+    let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };
+    let logins = keys.sasl.map_or(Ok(Logins::default()), |sasl| place.sasl(sasl))?;
     let terms = Terms {
         remote: around.remote,
-        tls: tls_of("kafka", keys.tls, folder)?,
-        login: login.transpose()?,
-        database: 0,
+        tls,
+        login: logins.login,
+        tokens: logins.tokens,
         client: keys.client,
+        ..Terms::default()
     };
     Ok(Reach { addresses, access: terms.into(), primary: None })
 }
 
 /// Where it is, or the Sentinels that tell where it is.
-fn redis_addresses(keys: &RedisKeys) -> Result<Vec<String>, Problem> {
-    let wrong = |place: Vec<String>, remedy| Problem::new(place, "not an address", remedy);
-    let named = |path: &[&str]| path.iter().map(|part| (*part).to_owned()).collect();
+fn redis_addresses(block: &str, keys: &RedisKeys) -> Result<Vec<String>, Problem> {
+    let wrong = |path: &[&str], remedy| {
+        let place = [block].into_iter().chain(path.iter().copied());
+        Problem::new(place, "not an address", remedy)
+    };
     match (&keys.address, &keys.sentinels[..]) {
         (None, []) => Err(Problem::new(
-            ["redis"],
+            [block],
             "it names no server",
             "add `address: host:port`, or `sentinels` and what they call it, `primary`",
         )),
         (Some(address), []) => {
             let remedy = "write host:port or unix:///path; TLS and login have their own keys";
-            let address = socket_or_server(address);
-            Ok(vec![address.ok_or_else(|| wrong(named(&["redis", "address"]), remedy))?])
+            Ok(vec![socket_or_server(address).ok_or_else(|| wrong(&["address"], remedy))?])
         }
         (_, sentinels) => {
             let address = |(index, text): (usize, &String)| {
-                let place = named(&["redis", "sentinels", &index.to_string()]);
-                host_and_port(text, Some(SENTINEL)).ok_or_else(|| wrong(place, "write host:port"))
+                let address = host_and_port(text, Some(SENTINEL));
+                address.ok_or_else(|| wrong(&["sentinels", &index.to_string()], "write host:port"))
             };
             sentinels.iter().enumerate().map(address).collect()
         }
     }
 }
 
-fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
-    let addresses = redis_addresses(&keys)?;
-    let login = match (keys.user, keys.password) {
-        (None, None) => None,
-        (Some(_), None) => {
-            return Err(Problem::new(
-                ["redis", "user"],
-                "there is no `password` beside it",
-                REFERENCE,
-            ));
-        }
-        (user, Some(reference)) => {
-            let password = reference.resolve(around);
-            let password =
-                password.map_err(|what| Problem::new(["redis", "password"], what, SET_IT))?;
-            Some(Login { user, password, mechanism: Mechanism::Plain })
-        }
-    };
+fn redis_of(
+    block: &str,
+    mut keys: RedisKeys,
+    folder: &Path,
+    around: &Around<'_>,
+) -> Result<Reach, Problem> {
+    let addresses = redis_addresses(block, &keys)?;
+    let tls = tls_of(block, keys.tls.take(), folder)?;
+    let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };
+    let logins = place.redis(&mut keys)?;
     let terms = Terms {
         remote: around.remote,
-        tls: tls_of("redis", keys.tls, folder)?,
-        login,
+        tls,
+        login: logins.login,
+        tokens: logins.tokens,
         database: keys.database,
-        client: BTreeMap::new(),
+        ..Terms::default()
     };
     Ok(Reach { addresses, access: terms.into(), primary: keys.primary })
 }

@@ -2,7 +2,7 @@
 
 use super::flags::{kafka_list, redis_url};
 use super::*;
-use crate::access::ExposeSecret;
+use crate::access::{ExposeSecret, Mechanism};
 
 const SENTINEL: &str = "s3cret-sentinel";
 
@@ -27,7 +27,9 @@ fn a_file_describes_both() {
                 {socket.keepalive.enable: true, topic.metadata.refresh.sparse: false}\nredis:\n  \
                 address: h\n  \
                 password: ${env:PASSWORD}\n  database: 3\n";
-    let Targets { kafka: Some(kafka), redis: Some(redis) } = file(text).unwrap() else { panic!() };
+    let Targets { kafka: Some(kafka), redis: Some(redis), .. } = file(text).unwrap() else {
+        panic!()
+    };
     assert_eq!(kafka.addresses, ["a:1", "[::1]:2"]);
     let login = kafka.access.login().unwrap();
     assert_eq!((login.user.as_deref(), login.mechanism), (Some("me"), Mechanism::ScramSha512));
@@ -248,6 +250,121 @@ fn kafka_lists() {
     for wrong in ["", "a", "a:", "a:0", "a:1,", "PLAINTEXT://a:1", "a:99999"] {
         assert!(kafka_list(wrong, &AROUND).is_err(), "{wrong}");
     }
+}
+
+fn refused(text: &str) -> (String, String) {
+    let error = file(text).unwrap_err();
+    assert!(!error.to_string().contains(SENTINEL), "{error}");
+    (error.problem.key(), error.to_string())
+}
+
+#[test]
+fn a_token_is_given_or_fetched() {
+    let kafka = |sasl: &str| {
+        format!(
+            "schema: 1\nkafka:\n  brokers: [localhost:1]\n  \
+             sasl: {{mechanism: OAUTHBEARER, {sasl}}}\n"
+        )
+    };
+    let given = file(&kafka("token: '${env:PASSWORD}'")).unwrap().kafka.unwrap().access;
+    assert!(given.login().is_none());
+    let token = given.tokens().unwrap().tokens.current().unwrap();
+    assert_eq!(token.value.expose_secret(), SENTINEL);
+    assert!(!format!("{given:?} {token:?}").contains(SENTINEL));
+    let oidc = "{url: 'http://localhost:1/token', client-id: me, client-secret: '${env:PASSWORD}'}";
+    let fetched = file(&kafka(&format!("oidc: {oidc}"))).unwrap().kafka.unwrap().access;
+    let error = fetched.tokens().unwrap().tokens.current().unwrap_err();
+    assert!(error.contains("the token endpoint at localhost:1"), "{error}");
+    for (sasl, key, words) in [
+        ("scope: x", "kafka.sasl.scope", "unknown key"),
+        ("user: me", "kafka.sasl.user", "another mechanism"),
+        ("iam: {}", "kafka.sasl.iam", "another mechanism"),
+        ("token: abc", "kafka.sasl.token", "does not stand in a file"),
+        ("token: '${env:ABSENT}'", "kafka.sasl.token", "not set"),
+        (
+            "oidc: {url: x, client-id: me, client-secret: '${env:PASSWORD}'}",
+            "kafka.sasl.oidc.url",
+            "token endpoint",
+        ),
+        ("oidc: {url: x}", "kafka.sasl.oidc.client-id", "missing"),
+    ] {
+        let (found, error) = refused(&kafka(sasl));
+        assert!(found == key && error.contains(words), "{sasl}: {found}: {error}");
+    }
+    let neither = "schema: 1\nkafka: {brokers: [a:1], sasl: {mechanism: OAUTHBEARER}}\n";
+    assert!(refused(neither).1.contains("`oidc`"));
+}
+
+#[test]
+fn services_of_aws_have_blocks_of_their_own() {
+    let text = "schema: 1\nkafka: {brokers: [a:1]}\nmsk: {brokers: [b:1]}\n\
+                memorydb: {address: h, user: me, password: '${env:PASSWORD}'}\n";
+    let targets = file(text).unwrap();
+    let of = |system| targets.reach(system).map(|reach| reach.addresses[0].as_str());
+    assert_eq!((of(System::Kafka), of(System::Msk)), (Some("a:1"), Some("b:1")));
+    assert_eq!((of(System::RedisLists), of(System::MemorydbLists)), (None, Some("h:6379")));
+    let names: Vec<_> = targets.all().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["kafka", "msk", "memorydb"]);
+}
+
+#[test]
+fn a_login_by_iam_is_told_what_it_needs() {
+    let msk = |more: &str| format!("schema: 1\nmsk: {{brokers: [localhost:1], {more}}}\n");
+    let memorydb = |more: &str| format!("schema: 1\nmemorydb: {{address: localhost, {more}}}\n");
+    let signed = "sasl: {mechanism: AWS_MSK_IAM, iam: {region: eu-central-1}}";
+    for (text, key, words) in [
+        (msk(signed), "msk.tls", "over TLS only"),
+        (
+            msk("sasl: {mechanism: AWS_MSK_IAM, iam: {cluster: x}}"),
+            "msk.sasl.iam.cluster",
+            "MemoryDB's",
+        ),
+        (msk("sasl: {mechanism: AWS_MSK_IAM, password: x}"), "msk.sasl.password", "secret"),
+        (memorydb("iam: {}"), "memorydb.tls", "over TLS only"),
+        (memorydb("user: me"), "memorydb.user", "neither"),
+        (
+            "schema: 1\nredis: {address: h, user: me, iam: {}}\n".into(),
+            "redis.iam",
+            "only MemoryDB",
+        ),
+    ] {
+        let (found, error) = refused(&text);
+        assert!(found == key && error.contains(words), "{text}: {found}: {error}");
+    }
+}
+
+#[cfg(feature = "aws")]
+#[test]
+fn sns_is_a_region_and_its_endpoints() {
+    let sns = |more: &str| format!("schema: 1\nsns: {{iam: {{region: eu-central-1}}{more}}}\n");
+    let reach = file(&sns("")).unwrap().sns.unwrap();
+    let hosts = ["sns.eu-central-1.amazonaws.com:443", "sqs.eu-central-1.amazonaws.com:443"];
+    assert_eq!(reach.addresses, hosts);
+    assert!(reach.access.tls().is_some());
+    assert_eq!(reach.access.aws().unwrap().region, "eu-central-1");
+    let emulator = file(&sns(", endpoints: ['http://127.0.0.1:4566']")).unwrap().sns.unwrap();
+    assert_eq!(emulator.addresses, ["127.0.0.1:4566"]);
+    assert!(emulator.access.tls().is_none());
+    for (text, key) in [
+        ("schema: 1\nsns: {iam: {}}\n".to_owned(), "sns.iam.region"),
+        ("schema: 1\nsns: {iam: {region: 'Europe (Frankfurt)'}}\n".into(), "sns.iam.region"),
+        (sns(", endpoints: [localhost]"), "sns.endpoints[0]"),
+        (sns(", endpoints: ['http://a:1', 'https://b:1']"), "sns.endpoints"),
+    ] {
+        assert_eq!(refused(&text).0, key, "{text}");
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+#[test]
+fn a_build_without_aws_says_so() {
+    let text = "schema: 1\nsns: {iam: {region: eu-central-1}}\n";
+    assert!(refused(text).1.contains("--features aws"));
+    let text = "schema: 1\nmsk: {brokers: [localhost:1], tls: true, \
+                sasl: {mechanism: AWS_MSK_IAM, iam: {region: eu-central-1}}}\n";
+    let (key, error) = refused(text);
+    assert_eq!(key, "msk.sasl.mechanism");
+    assert!(error.contains("--features aws") && error.contains("SCRAM-SHA-512"), "{error}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub fn crowded(cell: &ComparedCell, runs: &[RunInfo]) -> bool {
     let run = runs
         .iter()
         .find(|run| Some(&run.run) == cell.run.as_ref())
-        .filter(|run| run.environment != "external");
+        .filter(|run| &*run.environment != "external");
     let cores = run.and_then(|run| run.cores);
     cores.zip(cell.nodes).is_some_and(|(cores, nodes)| u32::from(nodes) > cores)
 }

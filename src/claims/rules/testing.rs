@@ -51,7 +51,7 @@ pub fn run_info(scenario: &str) -> RunInfo {
     RunInfo {
         run: "run".to_owned(),
         scenario: scenario.to_owned(),
-        environment: "native".to_owned(),
+        environment: "native".to_owned().try_into().unwrap(),
         network_path: "loopback".to_owned(),
         status: Status::Complete,
         blocks: 1,

@@ -16,13 +16,16 @@ use super::exit::Failure;
 use super::progress::Display;
 use super::say;
 use super::signals::Interrupt;
+use super::spend::Spending;
 use super::time_left::TimeLeft;
 use crate::engine::{LiveSecond, Observer, Progress};
+use crate::result::CellRecord;
 use crate::result::words::time;
 use crate::study::{Step, StudyObserver};
 use metrics::Metrics;
 use screen::Screen;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// An address that no other machine reaches: nobody is asked for a password there.
 pub fn own_address(text: &str) -> Result<SocketAddr, String> {
@@ -60,14 +63,15 @@ impl Watching {
         scenario: &'a str,
         time_left: &'a mut TimeLeft,
         interrupt: &Interrupt,
+        spending: Option<&'a mut Spending>,
     ) -> Result<Watchers<'a>, Failure> {
         let interrupt = interrupt.clone();
         let shown: Box<dyn Shown + 'a> = match self.tui {
-            true => Box::new(Screen::open(scenario, time_left, interrupt)?),
-            false => Box::new(Display::new(scenario, time_left, interrupt)),
+            true => Box::new(Screen::open(scenario, time_left, interrupt.clone())?),
+            false => Box::new(Display::new(scenario, time_left, interrupt.clone())),
         };
         let metrics = self.metrics.as_mut();
-        Ok(Watchers { shown, metrics, scenario, seconds: 0, spent_ns: 0 })
+        Ok(Watchers { shown, metrics, scenario, seconds: 0, spent_ns: 0, spending, interrupt })
     }
 }
 
@@ -85,6 +89,9 @@ pub struct Watchers<'a> {
     /// That were told, and the CPU time that it took to work them out.
     seconds: u64,
     spent_ns: u64,
+    /// Where the run costs money.
+    spending: Option<&'a mut Spending>,
+    interrupt: Interrupt,
 }
 
 impl Watchers<'_> {
@@ -93,6 +100,15 @@ impl Watchers<'_> {
         let shown = self.shown.clear();
         let metrics = self.metrics.as_mut().map(|metrics| metrics.end());
         costs(self.seconds, self.spent_ns, shown, metrics)
+    }
+
+    /// For a reason that is said once: where the flag is set there is nothing left to stop.
+    fn stop_if(&mut self, reason: Option<String>) {
+        if let Some(words) = reason
+            && !self.interrupt.flag.swap(true, Relaxed)
+        {
+            self.shown.warning(&words);
+        }
     }
 }
 
@@ -116,6 +132,8 @@ fn costs(
 
 impl Observer for Watchers<'_> {
     fn progress(&mut self, progress: &Progress) {
+        let over = self.spending.as_mut().and_then(|spending| spending.progress(progress.sent));
+        self.stop_if(over);
         self.shown.progress(progress);
     }
 
@@ -142,7 +160,16 @@ impl StudyObserver for Watchers<'_> {
         if let Some(metrics) = &mut self.metrics {
             metrics.step(self.scenario, step);
         }
+        if let Some(spending) = &mut self.spending {
+            spending.step(step.text);
+        }
         self.shown.step(step);
+    }
+
+    fn kept(&mut self, record: &CellRecord) {
+        let sent = record.counts.sent.unwrap_or(0);
+        let over = self.spending.as_mut().and_then(|spending| spending.kept(sent));
+        self.stop_if(over);
     }
 
     fn warning(&mut self, text: &str) {

@@ -3,15 +3,18 @@
 
 use super::clients::{Clients, refused, timed_out};
 use super::load::client_log::KafkaContext;
-use super::settings::secret;
+use super::settings::{ClientSettings, secret};
+use crate::access::Access;
+use crate::clock::Clock;
 use crate::driver::DriverError;
-use crate::scenario::Topic;
+use crate::model::System;
+use crate::scenario::{Cell, Load, Topic};
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigEntry, ConfigSource, NewTopic, ResourceSpecifier,
     TopicReplication,
 };
 use rdkafka::error::RDKafkaErrorCode;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -79,6 +82,19 @@ pub const KAFKA: &str = "Apache Kafka";
 /// Who else speaks Kafka's protocol, by what the names of their clusters begin with.
 const OTHERS: &[(&str, &str)] = &[("redpanda.", "Redpanda")];
 
+/// Deletes what these runs left behind; returns the topics.
+pub fn sweep(
+    addresses: &[String],
+    access: &Access,
+    runs: &BTreeSet<String>,
+) -> Result<Vec<String>, DriverError> {
+    // Of a cell only how it connects counts here.
+    let cell = Cell::plain(System::Msk, Load::closed(1));
+    let clients = Clients::new(ClientSettings::new(&cell, addresses, access)?, Clock::start());
+    let topics = runs.iter().map(|run| Admin::connect(&clients, run, 1)?.sweep());
+    Ok(topics.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
 pub struct Admin {
     /// What every topic and group begins with that may be deleted.
     name: String,
@@ -91,12 +107,13 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// `name` is that of the cell: what does not begin with it is never deleted. Its topic has so
-    /// many partitions.
+    /// `name` is that of the cell or its run: what does not begin with it is never deleted. What it
+    /// is asked about has so many partitions.
     pub fn connect(clients: &Clients, name: &str, partitions: u16) -> Result<Self, DriverError> {
         let failed = "make an admin client";
         let client = clients.settings.admin().create_with_context(clients.context());
-        let client = client.map_err(|error| refused(failed, error))?;
+        let client: AdminClient<KafkaContext> = client.map_err(|error| refused(failed, error))?;
+        clients.admit(client.inner())?;
         let runtime =
             Builder::new_current_thread().build().map_err(|error| refused(failed, error))?;
         let longer = EACH_PARTITION * u32::from(partitions);
@@ -105,24 +122,48 @@ impl Admin {
 
     /// Makes `name` and returns when every partition has a leader and all its copies.
     pub fn make_topic(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
-        use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation};
-        let Clients { settings, log, clock, .. } = &self.clients;
-        let limit = MAKE + self.longer;
-        let made = match self.create(name, topic, topic.replicas.into(), limit)? {
+        self.create(name, topic, false)?;
+        self.await_leaders(name, topic)
+    }
+
+    /// The same of a topic that another process may have made.
+    pub fn make_topic_once(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        self.create(name, topic, true)?;
+        self.await_leaders(name, topic)
+    }
+
+    fn create(&self, name: &str, topic: &Topic, may_exist: bool) -> Result<(), DriverError> {
+        use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation, TopicAlreadyExists};
+        let made = match self.ask_for(name, topic, topic.replicas.into())? {
             // Where a cluster demands more than the one copy that nobody asked for: its default.
             Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
-                self.create(name, topic, DEFAULT_COPIES, limit)?
+                self.ask_for(name, topic, DEFAULT_COPIES)?
             }
             made => made,
         };
-        if let Err(code) = made {
-            let policy = match code {
-                PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
-                _ => "",
-            };
-            return Err(refused("make a topic", log.explain(format!("{name}: {code}{policy}"))));
+        match made {
+            Ok(()) => Ok(()),
+            Err(TopicAlreadyExists) if may_exist => Ok(()),
+            Err(code) => {
+                let policy = match code {
+                    PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
+                    _ => "",
+                };
+                let why = self.clients.log.explain(format!("{name}: {code}{policy}"));
+                Err(refused("make a topic", why))
+            }
         }
-        // The brokers must agree.
+    }
+
+    /// How long the brokers may take to make a topic.
+    fn limit(&self) -> Duration {
+        MAKE + self.longer
+    }
+
+    /// The brokers must agree.
+    fn await_leaders(&self, name: &str, topic: &Topic) -> Result<(), DriverError> {
+        let Clients { settings, log, clock, .. } = &self.clients;
+        let limit = self.limit();
         let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
         let copies = usize::from(topic.replicas);
         loop {
@@ -167,18 +208,17 @@ impl Admin {
     }
 
     /// Whether the cluster made it.
-    fn create(
+    fn ask_for(
         &self,
         name: &str,
         topic: &Topic,
         copies: i32,
-        limit: Duration,
     ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
         let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }
-        let made = self.runtime.block_on(self.client.create_topics([&new], &options(limit)));
+        let made = self.runtime.block_on(self.client.create_topics([&new], &options(self.limit())));
         let results = made.map_err(|error| self.clients.lost(error))?;
         let refused = results.into_iter().find_map(Result::err);
         Ok(refused.map_or(Ok(()), |(_, code)| Err(code)))
@@ -193,8 +233,12 @@ impl Admin {
 
     /// Deletes topics; one that is not there is no error.
     pub fn delete_topics(&self, names: &[&str]) -> Result<(), DriverError> {
+        self.delete_within(names, ANSWER + self.longer)
+    }
+
+    fn delete_within(&self, names: &[&str], limit: Duration) -> Result<(), DriverError> {
         self.only_ours(names)?;
-        let deleted = self.runtime.block_on(self.client.delete_topics(names, &self.options()));
+        let deleted = self.runtime.block_on(self.client.delete_topics(names, &options(limit)));
         let results = deleted.map_err(|error| self.clients.lost(error))?;
         let missing = |code| {
             matches!(
@@ -208,13 +252,42 @@ impl Admin {
         }
     }
 
+    /// Deletes every topic and group that is ours; returns the topics.
+    pub fn sweep(&self) -> Result<Vec<String>, DriverError> {
+        let client = self.client.inner();
+        let all = client.fetch_metadata(None, ANSWER).map_err(|error| self.clients.lost(error))?;
+        let ours = all.topics().iter().filter(|topic| self.is_ours(topic.name()));
+        let ours: Vec<(&str, usize)> =
+            ours.map(|topic| (topic.name(), topic.partitions().len())).collect();
+        let topics: Vec<&str> = ours.iter().map(|(name, _)| *name).collect();
+        match client.fetch_group_list(None, ANSWER) {
+            Ok(all) => {
+                let groups = all.groups().iter().map(|group| group.name());
+                let groups: Vec<&str> = groups.filter(|name| self.is_ours(name)).collect();
+                if !groups.is_empty() {
+                    self.delete_groups(&groups);
+                }
+            }
+            Err(error) => self.clients.log.add(&format!("groups not listed: {error}")),
+        }
+        if !topics.is_empty() {
+            let partitions: usize = ours.iter().map(|(_, partitions)| partitions).sum();
+            let longer = EACH_PARTITION * u32::try_from(partitions).unwrap_or(u32::MAX);
+            self.delete_within(&topics, ANSWER + longer)?;
+        }
+        Ok(topics.into_iter().map(str::to_owned).collect())
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name.strip_prefix(DEAD).unwrap_or(name).starts_with(&self.name)
+    }
+
     fn options(&self) -> AdminOptions {
         options(ANSWER + self.longer)
     }
 
     fn only_ours(&self, names: &[&str]) -> Result<(), DriverError> {
-        let ours = |name: &str| name.strip_prefix(DEAD).unwrap_or(name).starts_with(&self.name);
-        match names.iter().find(|name| !ours(name)) {
+        match names.iter().find(|name| !self.is_ours(name)) {
             Some(foreign) => {
                 Err(refused(format!("delete {foreign}"), "it does not belong to this run"))
             }
@@ -284,10 +357,8 @@ fn worth(entries: &[ConfigEntry]) -> Entries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::ClientSettings;
     use super::super::tests::cell;
     use super::*;
-    use crate::clock::Clock;
 
     #[test]
     fn what_belongs_to_others_is_not_deleted() {
@@ -300,6 +371,7 @@ mod tests {
                 admin.delete_topics(&["bb-abc-kafka-probe", foreign]).unwrap_err().to_string();
             assert!(error.contains("does not belong to this run"), "{error}");
         }
+        assert!(admin.is_ours("bb-abc-kafka-s0") && admin.is_ours("dlq.bb-abc-kafka-s0"));
         admin.delete_groups(&["orders-group"]);
         assert!(clients.log.explain("").contains("does not belong to this run"));
         assert!(clients.clock.now_ns() < 4_000_000_000, "nobody was asked");

@@ -2,19 +2,23 @@
 //! them is made, and what goes wrong with them.
 
 use super::load::client_log::{ClientLog, KafkaContext};
-use super::load::ffi::{ConsumerHandle, ProducerHandle};
+use super::load::ffi::{ConsumerHandle, ProducerHandle, give_token};
 use super::load::throttle::Throttle;
 use super::settings::ClientSettings;
 use super::topics::Topics;
 use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::model::System;
+use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+
+/// Between two new clients of MSK: half as many as its brokers take in a second.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
 pub struct Clients {
@@ -40,13 +44,25 @@ impl Clients {
     }
 
     pub fn context(&self) -> KafkaContext {
+        let tokens = self.settings.access.tokens().map(|login| login.tokens.clone());
         let (log, throttle) = (self.log.clone(), self.consuming.clone());
-        KafkaContext { log, throttle, ..KafkaContext::default() }
+        KafkaContext { log, throttle, tokens, ..KafkaContext::default() }
+    }
+
+    /// What every client needs before it connects; a broker of MSK takes only so many at once.
+    pub fn admit(&self, client: &Client<KafkaContext>) -> Result<(), DriverError> {
+        give_token(client).map_err(|why| refused("log in", why))?;
+        if self.settings.slowly {
+            std::thread::sleep(BETWEEN);
+        }
+        Ok(())
     }
 
     pub fn consumer(&self, config: &ClientConfig) -> Result<Arc<ConsumerHandle>, DriverError> {
         let made = config.create_with_context(self.context());
-        let consumer = made.map_err(|error| refused("make a consumer", error))?;
+        let consumer: BaseConsumer<KafkaContext> =
+            made.map_err(|error| refused("make a consumer", error))?;
+        self.admit(consumer.client())?;
         let handle =
             ConsumerHandle::new(consumer).ok_or_else(|| refused("make a consumer", "no queue"))?;
         Ok(Arc::new(handle))
@@ -69,6 +85,7 @@ impl Clients {
         let producer = made.map_err(|error| refused("make a producer", error))?;
         let handle = ProducerHandle::new(producer, topics, self.settings.headers)
             .ok_or_else(|| refused("open the topic", topics.names().join(", ")))?;
+        self.admit(handle.client())?;
         for name in topics.names() {
             let known = handle.client().fetch_metadata(Some(name), limit);
             known.map_err(|error| self.lost(error))?;
@@ -149,4 +166,45 @@ pub fn timed_out(action: &str, after: Duration) -> DriverError {
 
 pub fn cannot(action: &str, because: &str) -> DriverError {
     DriverError::Cannot { system: System::Kafka, action: action.into(), because: because.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::cell;
+    use super::*;
+    use crate::access::{Around, targets_from_text};
+
+    #[test]
+    fn a_login_by_tokens_is_a_mechanism_and_no_password() {
+        let text = "schema: 1\nkafka: {brokers: [localhost:1], \
+                    sasl: {mechanism: OAUTHBEARER, token: '${env:T}'}}\n";
+        let around = Around { remote: false, variable: &|_| Some("hunter2".into()) };
+        let targets = targets_from_text("t", text, std::path::Path::new("."), &around).unwrap();
+        let reach = targets.kafka.unwrap();
+        let settings = ClientSettings::new(&cell(), &reach.addresses, &reach.access).unwrap();
+        let effective = settings.effective();
+        assert_eq!(effective["producer.sasl.mechanism"], "OAUTHBEARER");
+        assert_eq!(settings.producer.get("security.protocol"), Some("sasl_plaintext"));
+        assert!(!format!("{effective:?} {:?}", settings.producer).contains("hunter2"));
+        let clients = Clients::new(settings, Clock::start());
+        clients.reader("x").unwrap();
+        // Nobody is there to log in to; for want of a token it would not even try.
+        let said = clients.log.explain("").to_lowercase();
+        assert!(!said.contains("token") && !said.contains("oauth"), "{said}");
+    }
+
+    /// As one that nobody can make: the client is not even made.
+    #[test]
+    fn without_a_token_no_client_is_made() {
+        let text = "schema: 1\nkafka: {brokers: [localhost:1], sasl: {mechanism: OAUTHBEARER, \
+                    oidc: {url: 'http://127.0.0.1:1/', client-id: me, \
+                    client-secret: '${env:T}'}}}\n";
+        let around = Around { remote: false, variable: &|_| Some("hunter2".into()) };
+        let targets = targets_from_text("t", text, std::path::Path::new("."), &around).unwrap();
+        let reach = targets.kafka.unwrap();
+        let settings = ClientSettings::new(&cell(), &reach.addresses, &reach.access).unwrap();
+        let error = Clients::new(settings, Clock::start()).reader("x").err().unwrap().to_string();
+        assert!(error.contains("token endpoint at 127.0.0.1:1"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
 }

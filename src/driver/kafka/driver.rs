@@ -1,7 +1,9 @@
 //! A cell's Kafka: what [`Driver`] asks, handed to whoever does it.
 
 use super::admin::{Admin, Entries, KAFKA};
-use super::capability::{audit, cluster, large, large_socket, reflector, share_work, stall, work};
+use super::capability::{
+    audit, board, cluster, large, large_socket, reflector, share_work, stall, work,
+};
 use super::clients::{Clients, cannot, refused, timed_out};
 use super::load::ffi::partition_of;
 use super::load::publisher::KafkaPublisher;
@@ -11,7 +13,8 @@ use super::settings::ClientSettings;
 use super::survival::survives;
 use super::topics::Topics;
 use crate::driver::capability::{
-    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::work::{WorkQueue, WorkTerms};
 use crate::driver::{
@@ -171,7 +174,7 @@ impl KafkaDriver {
 
 impl Driver for KafkaDriver {
     fn system(&self) -> System {
-        System::Kafka
+        self.cell.config.system
     }
 
     fn prepare(&self) -> Result<(), DriverError> {
@@ -355,6 +358,10 @@ impl Driver for KafkaDriver {
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         let partitions = self.cell.config.topic.partitions;
         Ok(Box::new(cluster::KafkaCluster { target: self.target.clone(), partitions }))
+    }
+
+    fn board(&self, name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Ok(Box::new(board::KafkaBoard::open(self, name)?))
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {

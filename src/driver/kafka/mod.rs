@@ -19,5 +19,6 @@ mod tests;
 mod topics;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
+pub use admin::sweep;
 pub use capability::reflector::start as reflector;
 pub use driver::{client_version, open};

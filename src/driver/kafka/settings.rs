@@ -6,7 +6,7 @@
 
 use super::client_keys::{ALIASES, CONSUMER, ClientKeys, PRODUCER, check_keys};
 use super::load::ffi::Headers;
-use crate::access::{Access, ExposeSecret};
+use crate::access::{Access, ExposeSecret, OAUTHBEARER};
 use crate::driver::DriverError;
 use crate::driver::timeouts::{Backoff, request_timeout};
 use crate::model::System;
@@ -30,6 +30,8 @@ const TRANSACTION: Span = Span::from_secs(60);
 /// How often a client tells what it had to send again, and how long it was held back, where it is
 /// asked to.
 const TELL_EVERY_MS: &str = "1000";
+/// Between two attempts to connect to MSK.
+const MSK_BACKOFF: Span = Span::from_secs(1);
 
 /// The settings of every client of one cell.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub struct ClientSettings {
     pub patient: bool,
     /// Whether a consumer looks again and again instead of sleeping: under `load.pacer: spin`.
     pub spins: bool,
+    /// Whether new clients come one by one: to MSK.
+    pub slowly: bool,
 }
 
 impl ClientSettings {
@@ -83,7 +87,8 @@ impl ClientSettings {
             alone.map_err(|error| refused(key, &unfit(key, error)))?;
         }
         let secured = access.tls().map(|_| "security.protocol").into_iter();
-        let secured = secured.chain(access.login().map(|_| "sasl.mechanism"));
+        let logged_in = access.login().is_some() || access.tokens().is_some();
+        let secured = secured.chain(logged_in.then_some("sasl.mechanism"));
         let asked = client.into_keys().chain(secured).map(str::to_owned).collect();
         let (access, acks) = (access.clone(), read(&producer, "acks"));
         let partitioner = read(&producer, "partitioner");
@@ -102,6 +107,7 @@ impl ClientSettings {
             access,
             patient,
             spins,
+            slowly: cell.config.system == System::Msk,
         })
     }
 
@@ -193,13 +199,18 @@ fn common(addresses: &[String], cell: &Cell, access: &Access) -> ClientConfig {
         .set("bootstrap.servers", addresses.join(","))
         .set("client.id", "brokerbench")
         .set_log_level(RDKafkaLogLevel::Warning);
+    // A broker of MSK refuses who comes again and again.
+    let (first, longest) = match cell.config.system {
+        System::Msk => (MSK_BACKOFF, MSK_BACKOFF),
+        _ => (Span(Backoff::FIRST_NS), Span(Backoff::LONGEST_NS)),
+    };
     if !cell.config.stock {
         common
             .set("socket.nagle.disable", "true")
             // A message's time-out is looked at only between two attempts, too: with the library's
             // 10 s, a broker that is gone for a moment keeps messages far beyond it.
-            .set("reconnect.backoff.ms", ms(Span(Backoff::FIRST_NS)))
-            .set("reconnect.backoff.max.ms", ms(Span(Backoff::LONGEST_NS)));
+            .set("reconnect.backoff.ms", ms(first))
+            .set("reconnect.backoff.max.ms", ms(longest));
     }
     if let Some(silence) = request_timeout(&cell.load) {
         common.set("socket.timeout.ms", ms(silence));
@@ -280,11 +291,12 @@ fn consumer(mut common: ClientConfig, cell: &Cell) -> ClientConfig {
 /// TLS and login, as our own connections have them. librdkafka verifies certificates and host names
 /// by default, and nothing here or in a scenario can switch that off.
 fn secure(config: &mut ClientConfig, access: &Access) {
-    let protocol = match (access.tls(), access.login()) {
-        (None, None) => return,
-        (Some(_), None) => "ssl",
-        (None, Some(_)) => "sasl_plaintext",
-        (Some(_), Some(_)) => "sasl_ssl",
+    let logs_in = access.login().is_some() || access.tokens().is_some();
+    let protocol = match (access.tls(), logs_in) {
+        (None, false) => return,
+        (Some(_), false) => "ssl",
+        (None, true) => "sasl_plaintext",
+        (Some(_), true) => "sasl_ssl",
     };
     config.set("security.protocol", protocol);
     if let Some(tls) = access.tls() {
@@ -293,7 +305,10 @@ fn secure(config: &mut ClientConfig, access: &Access) {
             config.set("ssl.certificate.pem", certificate).set("ssl.key.pem", key.expose_secret());
         }
     }
-    if let Some(login) = access.login() {
+    if access.tokens().is_some() {
+        // The tokens themselves are handed over as they come: `Clients`, `KafkaContext`.
+        config.set("sasl.mechanism", OAUTHBEARER);
+    } else if let Some(login) = access.login() {
         config
             .set("sasl.mechanism", login.mechanism.name())
             .set("sasl.username", login.user.as_deref().unwrap_or_default())

@@ -135,7 +135,8 @@ impl ServerInfo {
         let found = format!("{} {} at {}", self.name, self.version, endpoint.address());
         let refuse = |what: &str, cause: String| Err(endpoint.refused(what, cause));
         let (config, own) = (&cell.config, cell.config.library() == ClientLibrary::Direct);
-        let pops = config.system == System::RedisLists && config.consume.mode == ConsumeMode::Pop;
+        let lists = config.system.base() == System::RedisLists;
+        let pops = lists && config.consume.mode == ConsumeMode::Pop;
         if !self.is(OLDEST) {
             let cause = format!("{found} is too old: 6.2 or newer is needed (LMOVE, XAUTOCLAIM)");
             return refuse("prepare", cause);
@@ -234,9 +235,11 @@ pub fn ping(address: &str, access: &Access) -> Result<(), String> {
                 "NOAUTH" => Err(format!(
                     "it demands a login ({cause}); give `user` and `password`, as `${{env:NAME}}`"
                 )),
-                "WRONGPASS" => Err(format!(
-                    "the login was refused ({cause}); correct the user or the password"
-                )),
+                "WRONGPASS" => {
+                    let reasons = access.tokens().map(|login| login.tokens.reasons());
+                    let remedy = reasons.unwrap_or("correct the user or the password".into());
+                    Err(format!("the login was refused ({cause}); {remedy}"))
+                }
                 _ if cause.contains("AUTH") => {
                     Err(format!("the login was refused ({cause}); leave user and password out"))
                 }

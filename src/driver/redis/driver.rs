@@ -2,7 +2,7 @@
 
 use super::capability::audit::AuditReader;
 use super::capability::cluster::RedisCluster;
-use super::capability::{cache, large, requests, stall, work};
+use super::capability::{board, cache, large, requests, stall, work};
 use super::control::{self, ServerInfo};
 use super::endpoint::Endpoint;
 use super::load::command::PublishCommand;
@@ -20,7 +20,8 @@ use super::survival;
 use super::toll;
 use super::{CLOSE, PROBE, RETRY};
 use crate::driver::capability::{
-    CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests, WatchedSubscriber,
+    Board, CacheClient, ClusterView, HeldForConsumer, Replay, ReplayFrom, Requests,
+    WatchedSubscriber,
 };
 use crate::driver::packing::Unpacking;
 use crate::driver::work::{WorkQueue, WorkTerms};
@@ -308,7 +309,9 @@ impl Driver for RedisDriver {
     fn survives(&self) -> Survives {
         let ask = || self.server(&mut self.control(Duration::ZERO).ok()?).ok().cloned();
         let server = self.server.get().cloned().or_else(ask).unwrap_or_default();
-        survival::survives(&self.cell, self.primitive, &server)
+        let address = self.primary.endpoint.address();
+        survival::documented(&self.cell, self.primitive, &address)
+            .unwrap_or_else(|| survival::survives(&self.cell, self.primitive, &server))
     }
 
     fn acknowledges(&self) -> bool {
@@ -366,6 +369,10 @@ impl Driver for RedisDriver {
 
     fn cluster(&self) -> Result<Box<dyn ClusterView>, DriverError> {
         Ok(Box::new(self.outside()))
+    }
+
+    fn board(&self, name: &str) -> Result<Box<dyn Board>, DriverError> {
+        Ok(Box::new(board::RedisBoard::open(self, name)?))
     }
 
     fn cache(&self) -> Result<Box<dyn CacheClient>, DriverError> {

@@ -5,7 +5,7 @@
 //! no error and no address.
 
 use super::slots;
-use crate::access::{Access, ExposeSecret, Stream, is_path};
+use crate::access::{Access, ExposeSecret, SecretString, Stream, is_path};
 use crate::driver::{DriverError, Outgoing};
 use crate::model::System;
 use crate::wire::redis::Malformed;
@@ -59,18 +59,26 @@ impl Endpoint {
     }
 
     /// The commands that must come first on each connection, with what each is for.
-    pub fn greeting(&self) -> Vec<(&'static str, Vec<u8>)> {
+    pub fn greeting(&self) -> Result<Vec<(&'static str, Vec<u8>)>, DriverError> {
         let mut greeting = vec![];
-        if let Some(login) = self.access.login() {
-            let (user, password) = (login.user.as_deref(), login.password.expose_secret());
-            greeting
-                .push(("AUTH", redis::cmd("AUTH").arg(user).arg(password).get_packed_command()));
-        }
+        greeting.extend(self.login()?.map(|command| ("AUTH", command)));
         let database = self.access.database();
         if database != 0 {
             greeting.push(("SELECT", redis::cmd("SELECT").arg(database).get_packed_command()));
         }
-        greeting
+        Ok(greeting)
+    }
+
+    /// The command that logs in, where the target says how: by a password, or by the newest token.
+    pub fn login(&self) -> Result<Option<Vec<u8>>, DriverError> {
+        let auth = |user: Option<&str>, password: &SecretString| {
+            redis::cmd("AUTH").arg(user).arg(password.expose_secret()).get_packed_command()
+        };
+        if let Some(login) = self.access.tokens() {
+            let token = login.tokens.current().map_err(|why| self.refused("AUTH", why))?;
+            return Ok(Some(auth(login.user.as_deref(), &token.value)));
+        }
+        Ok(self.access.login().map(|login| auth(login.user.as_deref(), &login.password)))
     }
 }
 
@@ -149,17 +157,18 @@ mod tests {
     fn addresses_are_read_and_greeted_as_their_target_says() {
         let plain = Endpoint::parse(System::RedisLists, "127.0.0.1:7001").unwrap();
         assert_eq!(plain.address(), "127.0.0.1:7001");
-        assert!(plain.greeting().is_empty());
+        assert!(plain.greeting().unwrap().is_empty());
         let full = Endpoint::parse(System::RedisLists, "[::1]:7002")
             .unwrap()
             .through(&secured(Some("me"), 3));
-        let greeting = full.greeting();
+        let greeting = full.greeting().unwrap();
         assert_eq!(greeting[0].1, b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$7\r\nhunter2\r\n");
         assert_eq!(greeting[1].1, b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
-        let nameless = plain.clone().through(&secured(None, 0)).greeting();
+        let nameless = plain.clone().through(&secured(None, 0)).greeting().unwrap();
         assert_eq!(nameless[0].1, b"*2\r\n$4\r\nAUTH\r\n$7\r\nhunter2\r\n");
         let other = full.at("127.0.0.1:2").unwrap();
-        assert_eq!((other.address(), other.greeting()), ("127.0.0.1:2".to_owned(), greeting));
+        let again = other.greeting().unwrap();
+        assert_eq!((other.address(), again), ("127.0.0.1:2".to_owned(), greeting));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod primitive;
 mod redis_rs;
 mod slots;
 mod survival;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod toll;
@@ -29,6 +30,7 @@ pub use capability::reflector::start as reflector;
 pub use control::{client_version, data_folder, ping};
 pub use driver::open;
 pub use primary::watched;
+pub use sweep::sweep;
 
 use std::time::Duration;
 

@@ -3,8 +3,27 @@
 
 use super::control::ServerInfo;
 use super::primitive::Primitive;
+use crate::access::region_of;
+use crate::model::Service;
 use crate::result::Survives;
 use crate::scenario::{Cell, Reply, SystemConfig};
+
+/// What MemoryDB's documentation says, where it is MemoryDB that is asked: its servers tell nothing
+/// of the log behind them. A stand-in at another address is what it tells.
+pub fn documented(cell: &Cell, primitive: &dyn Primitive, address: &str) -> Option<Survives> {
+    let at_aws = region_of(address).is_some();
+    let memorydb = cell.config.system.service() == Some(Service::Memorydb);
+    let consumer = primitive.acknowledgement().ok()?;
+    if !(at_aws && memorydb) || cell.config.reply == Reply::Off {
+        return None;
+    }
+    let because = format!(
+        "documented by AWS, told by no server: acknowledged once a log in several zones has it; \
+         {consumer}"
+    );
+    let (process_kill, power_loss, node_loss, nearly) = (true, true, true, false);
+    Some(Survives { process_kill, power_loss, node_loss, nearly, copies: 2, because })
+}
 
 /// Survival class by Redis's documentation on persistence, of what the server tells: what it does
 /// not tell counts as the least. Snapshots (`save`) do not count: what was acknowledged since the
@@ -120,6 +139,20 @@ mod tests {
             assert!(!found.process_kill && !found.power_loss, "{found:?}");
             assert!(found.because.contains(words), "{found:?}");
         }
+    }
+
+    #[test]
+    fn memorydb_is_what_it_documents_and_a_stand_in_is_what_it_tells() {
+        let of = |system, address: &str| {
+            let cell = cell(system);
+            documented(&cell, primitive::of(&cell.config).unwrap(), address)
+        };
+        let aws = "clustercfg.demo.a1b2c3.memorydb.us-east-1.amazonaws.com:6379";
+        let found = of(System::MemorydbStreams, aws).unwrap();
+        assert!(found.power_loss && found.node_loss && found.because.contains("documented"));
+        assert!(of(System::MemorydbStreams, "localhost:6379").is_none());
+        assert!(of(System::RedisStreams, aws).is_none());
+        assert!(of(System::MemorydbPubsub, aws).is_none(), "it keeps nothing");
     }
 
     #[test]

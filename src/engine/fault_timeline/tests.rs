@@ -8,6 +8,7 @@ use crate::driver::fake::{Behaviour, Fake};
 use crate::environment::{Broker, EnvironmentError, FaultableBroker};
 use crate::model::Software;
 use crate::scenario::{Overrides, from_text};
+use crate::schedule::Share;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::time::Instant;
@@ -62,7 +63,8 @@ fn log(
     let now = clock.now_ns();
     control.open_window(now, now + window_ms * MS);
     let (control, driver, interrupted) = (&control, &fake, &interrupted);
-    let of = Context { cell: &cell, block: 1, run: 7, clock, driver, control, interrupted };
+    let share = Share::whole(cell.load.clients());
+    let of = Context { cell: &cell, share, block: 1, run: 7, clock, driver, control, interrupted };
     let fault_timeline = FaultTimeline { of, broker: &shared, news: channel().0 };
     thread::scope(|scope| {
         scope.spawn(|| {

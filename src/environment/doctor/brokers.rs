@@ -139,14 +139,13 @@ fn ports() -> Asked {
 /// Kafka sends its clients on to the addresses that it advertises. One that cannot be reached from
 /// here is the usual reason why an address answers and no message ever arrives.
 pub fn elsewhere(external: External) -> Vec<Question> {
-    [("kafka", Software::Kafka), ("redis", Software::Redis)]
-        .into_iter()
-        .filter(|(_, software)| external.has(*software))
-        .map(|(name, software)| {
+    external
+        .blocks()
+        .map(|name| {
             let external = external.clone();
             fallible(Part::External, name, LOOK, move || {
                 let began = Instant::now();
-                let answered = external.ask(software)?;
+                let answered = external.ask(name)?;
                 let took = began.elapsed().as_secs_f64() * 1e3;
                 let nodes = match answered.nodes {
                     0 => String::new(),

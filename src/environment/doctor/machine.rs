@@ -39,11 +39,11 @@ pub fn questions() -> Vec<Question> {
 
 fn versions() -> Diagnosis {
     let uname = rustix::system::uname();
-    let [kafka, redis] = driver::client_versions();
     Diagnosis::ok(format!(
-        "brokerbench {}, {}; {kafka}; {redis}; {} {} {}, {}",
+        "brokerbench {}, {}; {}; {} {} {}, {}",
         env!("CARGO_PKG_VERSION"),
         Build::this(),
+        driver::client_versions().join("; "),
         uname.sysname().to_string_lossy(),
         uname.release().to_string_lossy(),
         uname.machine().to_string_lossy(),

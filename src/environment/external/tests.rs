@@ -1,8 +1,7 @@
 //! Addresses that are not given, do not answer, are not near, or send elsewhere.
 
 use super::*;
-use crate::access::{Around, targets_from_flags};
-use crate::model::System;
+use crate::access::{Around, targets_from_flags, targets_from_text};
 
 fn external(kafka: Option<&str>, redis: Option<&str>, remote: bool) -> External {
     let around = Around { remote, variable: &|_| Some("s3cret-sentinel".into()) };
@@ -21,14 +20,16 @@ fn what_is_not_given_or_does_not_answer_is_said() {
     let none = refused(external(None, None, false), System::Kafka);
     assert!(none.contains("--kafka") && none.contains("--targets"), "{none}");
     let both = external(Some("127.0.0.1:1"), None, false);
-    assert!(both.lacks(Software::Kafka).is_none(), "an address is given, good or not");
-    let words = both.lacks(Software::Redis).unwrap().to_string();
+    assert!(both.lacks(System::Kafka).is_none(), "an address is given, good or not");
+    let words = both.lacks(System::RedisLists).unwrap().to_string();
     assert!(words.contains("--redis") && words.contains("--system"), "{words}");
     let dead = refused(external(Some("127.0.0.1:1"), None, false), System::Kafka);
     assert!(dead.contains("Kafka at 127.0.0.1:1 cannot be used"), "{dead}");
     let dead =
         refused(external(None, Some("redis://me:${env:X}@127.0.0.1:1"), false), System::RedisLists);
     assert!(dead.contains("Redis at 127.0.0.1:1 cannot be used"), "{dead}");
+    let managed = refused(external(Some("127.0.0.1:1"), None, false), System::Msk);
+    assert!(managed.contains("Amazon MSK") && managed.contains("`msk`"), "{managed}");
 }
 
 #[test]
@@ -44,6 +45,24 @@ fn strangers_are_not_even_asked() {
     let clear =
         refused(external(None, Some("redis://:${env:X}@192.0.2.1"), true), System::RedisLists);
     assert!(clear.contains("in the clear"), "{clear}");
+}
+
+/// A stand-in is told from AWS by its address, and where AWS is stands beside its figures.
+#[test]
+fn a_service_at_another_address_than_its_own_is_emulated() {
+    let at = |address: &str| {
+        let text =
+            format!("schema: 1\nmsk: {{brokers: ['{address}'], tls: true, instance: three m7g}}\n");
+        let around = Around { remote: true, variable: &|_| None };
+        let folder = std::path::Path::new("");
+        External::new(targets_from_text("t.yaml", &text, folder, &around).unwrap())
+    };
+    let aws = at("b-1.demo.a1b2c3.c2.kafka.eu-central-1.amazonaws.com:9094");
+    assert!(!aws.emulates(System::Msk));
+    assert_eq!(aws.facts()["Amazon MSK"], "eu-central-1, three m7g");
+    let near = at("localhost:9094");
+    assert!(near.emulates(System::Msk) && !near.emulates(System::Kafka));
+    assert!(near.facts().is_empty());
 }
 
 /// A broker that answers every Metadata request with these nodes.
@@ -76,8 +95,7 @@ fn telling(nodes: &[&str]) -> String {
 }
 
 fn asker(address: &str) -> Asker {
-    let reach = external(Some(address), None, false).reach(Software::Kafka).unwrap();
-    Asker { software: Software::Kafka, reach, routes: Routes::default() }
+    external(Some(address), None, false).asker(System::Kafka).unwrap()
 }
 
 /// The first broker is near and answers; the one that it names is not near.
@@ -149,7 +167,7 @@ fn sentinels_are_asked_for_their_primary() {
     let reach = |address: &str, primary: Option<&str>| {
         let mut targets = external(None, Some(&format!("redis://{address}")), false).targets;
         targets.redis.as_mut().unwrap().primary = primary.map(str::to_owned);
-        External::new(targets).asker(Software::Redis)
+        External::new(targets).asker(System::RedisLists)
     };
     let server = sentinel(&[], "127.0.0.1:1");
     let one = sentinel(&["orders"], &server);

@@ -21,12 +21,21 @@ pub use broker::{LaunchSpec, NodeHost, NodesBroker};
 pub use node::{LOG_LINES, Node, Plan, Runner};
 
 use super::{EnvironmentError, Janitor, Launch};
-use crate::model::Software;
+use crate::model::{Software, System};
 use crate::scenario::{SystemConfig, wrong_for_broker};
 use std::time::{Duration, Instant};
 
 /// Of a broker that is not alone: a quorum of three.
 const MOST_NODES: usize = 3;
+
+/// Why nobody can start it here.
+pub fn run_by_others(system: System) -> Option<EnvironmentError> {
+    let service = system.service()?;
+    let what = format!("{system}: nobody can start {}", service.title());
+    let block = service.name();
+    let remedy = format!("describe one that runs as `{block}` in a file for --targets");
+    Some(EnvironmentError::refused(what, remedy))
+}
 
 /// Refuses what a scenario may not set on a broker, whoever made the configuration: what would
 /// reach beyond loopback or the run folder, or load code.
@@ -34,6 +43,9 @@ pub fn check(config: &SystemConfig) -> Result<(), EnvironmentError> {
     let software = config.system.software();
     if software == Software::Fake {
         return Err(EnvironmentError::Refused("the fake broker serves the self-check only".into()));
+    }
+    if let Some(error) = run_by_others(config.system) {
+        return Err(error);
     }
     let mut settings = config.broker.iter().chain(&config.sentinel);
     match settings.find_map(|(key, value)| Some((key, wrong_for_broker(software, key, value)?))) {

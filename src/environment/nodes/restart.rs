@@ -27,7 +27,7 @@ pub fn told_of(
     let StartTold { load, fencing } = match software {
         Software::Kafka => of_kafka(&log),
         Software::Redis => of_redis(&log),
-        Software::Fake => StartTold::default(),
+        Software::Sns | Software::Fake => StartTold::default(),
     };
     let ns = |part: Duration| u64::try_from(part.as_nanos()).unwrap_or(u64::MAX);
     let both = load.zip(fencing).map(|(load, fencing)| load + fencing);

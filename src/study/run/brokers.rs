@@ -38,7 +38,8 @@ impl RunningStudy<'_, '_> {
         // What is there already is not warmed with messages of ours.
         let own = able.config.existing().is_none();
         let warms = able.experiment.as_ref().is_none_or(|own| own.needs_warm_broker() && compiled);
-        if own && warms && able.load.broker_warm_up.nanos() > 0 && !broker.is_warm() {
+        let asked = able.load.broker_warm_up.nanos() > 0 && self.leads();
+        if own && warms && asked && !broker.is_warm() {
             self.step(&format!("{label}: warming the broker"));
             let target = self.target(broker.as_ref(), &format!("warm-{label}-{when}"));
             let cold = warm(able, broker.as_mut(), target, self.study.interrupted, self.observer)

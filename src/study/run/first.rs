@@ -1,12 +1,12 @@
 //! What is known before anything has run: the manifest, the machine, and what its fault proxy
 //! costs.
 
-use super::Study;
+use super::{RunPart, Study};
 use crate::clock;
 use crate::environment::memory_total;
 use crate::fault::proxy::{Cost, cost};
-use crate::result::{Build, Host, Manifest, RunFolder, SCHEMA, Status, words};
-use crate::scenario::Scenario;
+use crate::result::{Build, EMULATED, Host, Manifest, RunFolder, SCHEMA, Status, words};
+use crate::scenario::{Scenario, SystemConfig};
 
 /// Round trips, and bytes in each direction.
 const PINGS: usize = 5_000;
@@ -15,6 +15,12 @@ const BULK: u64 = 256 << 20;
 /// The manifest as it stands before anything has run: a run that is killed is an interrupted one.
 pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
     let scenario = study.scenario;
+    let emulates = |(_, of): &(_, SystemConfig)| study.environment.emulates(of.system);
+    let emulated = scenario.systems.iter().any(emulates);
+    let environment = if emulated { EMULATED } else { study.environment.name() };
+    let note = "something else answers in place of the service: what it shows is how the harness \
+                works, no figure of AWS, and it enters no comparison";
+    let warnings = scenario.warnings().into_iter().chain(emulated.then(|| note.to_owned()));
     Manifest {
         schema: SCHEMA,
         run: folder.name().to_owned(),
@@ -27,14 +33,15 @@ pub fn manifest(study: &Study<'_>, folder: &RunFolder) -> Manifest {
         build: Some(Build::this().clone()),
         scenario: scenario.info(),
         profile: scenario.profile.clone(),
-        environment: study.environment.name().to_owned(),
+        environment: environment.to_owned(),
         environment_because: study.environment_because.clone(),
         network_path: study.environment.network_path(),
         seed: scenario.seed,
         blocks: scenario.blocks,
         host: host(),
         selfcheck: study.selfcheck.clone(),
-        warnings: scenario.warnings(),
+        warnings: warnings.collect(),
+        sharded: study.part.as_ref().map(RunPart::info),
         ..Manifest::default()
     }
 }

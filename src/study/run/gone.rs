@@ -24,7 +24,9 @@ impl RunningStudy<'_, '_> {
     }
 
     fn ends_all(&self, error: &StudyError) -> bool {
-        let told = matches!(error, StudyError::Result(_) | StudyError::Interrupted);
+        // The other shards of a run would wait for this one in vain.
+        let told = self.study.part.is_some()
+            || matches!(error, StudyError::Result(_) | StudyError::Interrupted);
         told || self.interrupted() || (self.measured == 0 && is_refusal(error))
     }
 

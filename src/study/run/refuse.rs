@@ -3,7 +3,8 @@
 use super::Study;
 use crate::environment::EnvironmentError;
 use crate::model::Software;
-use crate::scenario::{Cell, FaultPlan, Scenario, SystemConfig};
+use crate::scenario::{Cell, FaultPlan, Model, Scenario, SystemConfig};
+use crate::schedule::{Shard, Share};
 
 /// Nothing is broken that we did not start.
 pub fn faults_of_others(study: &Study<'_>) -> Result<(), EnvironmentError> {
@@ -94,7 +95,7 @@ fn open_files_of(cell: &Cell) -> (u64, u64) {
     let streams = cell.config.cluster.map_or(1, |_| cell.config.partitions());
     let clients = (publishing + consuming) * u64::from(streams);
     match cell.config.system.software() {
-        Software::Redis | Software::Fake => (clients + OF_A_PROCESS, clients + OF_A_PROCESS),
+        Software::Redis | Software::Sns | Software::Fake => (clients + OF_A_PROCESS, clients + OF_A_PROCESS),
         Software::Kafka => {
             let nodes = u64::from(cell.config.nodes);
             let each = nodes + 1 + OF_A_KAFKA_CLIENT;
@@ -103,6 +104,55 @@ fn open_files_of(cell: &Cell) -> (u64, u64) {
             let broker = 2 * clients + partitions * OF_A_PARTITION + OF_A_PROCESS;
             (clients * each + OF_A_PROCESS, broker)
         }
+    }
+}
+
+/// Several processes run plain load at a fixed rate together, on brokers that all of them reach.
+pub fn shards(study: &Study<'_>) -> Result<(), EnvironmentError> {
+    let Some(part) = &study.part else { return Ok(()) };
+    if study.environment.name() != "external" {
+        return Err(EnvironmentError::refused(
+            "shards on several machines load brokers that run already",
+            "name them by --kafka, --redis or --targets",
+        ));
+    }
+    can_shard(study.scenario, part.shard.count)
+}
+
+/// Whether so many shards can run it together.
+pub fn can_shard(scenario: &Scenario, count: u16) -> Result<(), EnvironmentError> {
+    let shard = Shard { index: 0, count };
+    scenario.cells().iter().try_for_each(|cell| of_shards(cell, shard))
+}
+
+fn of_shards(cell: &Cell, shard: Shard) -> Result<(), EnvironmentError> {
+    let load = &cell.load;
+    let alone = [
+        (cell.experiment.is_some(), "`experiment`", "write a plain `load`"),
+        (!cell.faults.is_empty(), "`faults`", "remove them"),
+        (load.half_of.is_some(), "a rate that the run finds", "write `load.rate: 10k/s`"),
+        (load.model == Model::Closed, "`load.model: closed`", "write `open`, and a rate"),
+        (!load.best_of.is_empty(), "`load.best-of`", "write one setting"),
+        (!load.stages.is_empty(), "`load.stages`", "write `load.duration` and one rate"),
+        (cell.config.transaction.is_some(), "`transaction`", "remove it"),
+        // What the shards say to each other goes through clients that outlive nothing.
+        (load.deadline.is_some(), "`load.deadline`", "remove it"),
+        // Where it ended is known to the first shard alone.
+        (cell.config.existing().is_some(), "what is there already", "leave its name out"),
+        (cell.config.system.software() == Software::Sns, "SNS", "leave its label out"),
+    ];
+    if let Some((_, what, remedy)) = alone.into_iter().find(|(found, ..)| *found) {
+        let label = &cell.label;
+        let what = format!("`{label}`: {what} is for one process, and this is one of several");
+        return Err(EnvironmentError::refused(what, remedy));
+    }
+    let share = Share { shard, placement: load.placement, clients: load.clients() };
+    match share.idle() {
+        Some(idle) => Err(EnvironmentError::refused(
+            format!("`{}`: shard {idle} would have neither producer nor consumer", cell.label),
+            "raise `load.producers` or `load.consumers`, or start fewer shards",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -146,6 +196,28 @@ mod tests {
         let kafka = scenario("{kafka: {topic: {partitions: 5000}}}", "duration: 20s");
         assert!(too_many_files(Some(4096), &kafka, true).is_err(), "its broker needs them");
         assert!(too_many_files(Some(4096), &kafka, false).is_ok(), "it has them already");
+    }
+
+    #[test]
+    fn shards_have_plain_load_and_something_to_do() {
+        let refused = |load: &str, count: u16| {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nsystems: [redis-lists]\nload: {{{load}}}\n"
+            );
+            let scenario = from_text("t.yaml", &text, &Overrides::default()).unwrap();
+            let shard = Shard { index: 0, count };
+            of_shards(&scenario.cells()[0], shard).err().map(|error| error.to_string())
+        };
+        let open = "model: open, rate: 1k/s, producers: 4, consumers: 2";
+        assert_eq!(refused(open, 4), None);
+        let idle = refused(open, 5).unwrap();
+        assert!(idle.contains("shard 4/5 would have neither"), "{idle}");
+        let closed = refused("model: closed, producers: 4", 4).unwrap();
+        assert!(closed.contains("`load.model: closed` is for one process"), "{closed}");
+        let outlives = refused(&format!("{open}, deadline: 30s"), 2).unwrap();
+        assert!(outlives.contains("`load.deadline` is for one process"), "{outlives}");
+        let half = refused("model: open, rate: half-capacity", 1).unwrap();
+        assert!(half.contains("a rate that the run finds"), "{half}");
     }
 
     #[test]

@@ -22,6 +22,9 @@ impl RunningStudy<'_, '_> {
         name: &str,
         broker: &mut dyn Broker,
     ) -> Result<(CellOutput, Option<Box<dyn Driver>>), StudyError> {
+        if let Some(part) = self.study.part.clone() {
+            return Ok((self.part(cell, block, &part, broker)?, None));
+        }
         let plain = cell.experiment.is_none() && cell.faults.is_empty();
         let most = if plain { self.study.scenario.repeat_spoilt } else { 0 };
         let mut repeated = Vec::new();

@@ -10,7 +10,7 @@ use super::answers::{
 };
 use super::frame::{self, Api, CORRELATION, Fields};
 use super::sasl::{self, Scram};
-use crate::access::{Access, Login, Mechanism, Stream};
+use crate::access::{Access, ExposeSecret, Login, Mechanism, OAUTHBEARER, Stream, Token, Tokens};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::{
     DescribeLogDirsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
@@ -25,6 +25,10 @@ pub const CLIENT: &str = "brokerbench";
 const LONGEST: usize = 16 << 20;
 /// Likewise before a login.
 const LONGEST_LOGIN: usize = 64 << 10;
+/// Said where a login by password is refused.
+const WRONG_LOGIN: &str = "correct the user, the password or `sasl.mechanism`";
+const TOO_MANY: &str = "a broker of MSK takes few new connections a second (4 on t3.small): wait a \
+    minute, and lower `producers`, `connections` or `consumers`";
 /// How long a step of [`ping`] may take.
 const PING: Duration = Duration::from_secs(5);
 
@@ -51,43 +55,67 @@ impl Link {
         let stream = access.connect(address, limit).map_err(|error| error.to_string())?;
         stream.set_write_timeout(limit).map_err(|error| error.to_string())?;
         let mut link = Self { stream, limit, longest: LONGEST_LOGIN };
-        if let Some(login) = access.login() {
-            link.log_in(login)?;
+        match (access.tokens(), access.login()) {
+            (Some(login), _) => link.bear(&login.tokens)?,
+            (None, Some(login)) => link.log_in(login)?,
+            (None, None) => {}
         }
         link.longest = LONGEST;
         Ok(link)
     }
 
     fn log_in(&mut self, login: &Login) -> Result<(), String> {
-        let mechanism = login.mechanism.name();
+        self.choose(login.mechanism.name())?;
+        if login.mechanism == Mechanism::Plain {
+            return self.authenticate(sasl::plain(login), WRONG_LOGIN).map(|_| ());
+        }
+        let mut scram = Scram::new(login)?;
+        let challenge = self.authenticate(scram.first(), WRONG_LOGIN)?;
+        let last = self.authenticate(scram.proof(&challenge)?, WRONG_LOGIN)?;
+        scram.verify(&last)
+    }
+
+    /// Logs in by a token, which is not shown if whoever refuses it repeats it.
+    fn bear(&mut self, tokens: &Tokens) -> Result<(), String> {
+        let token = tokens.current()?;
+        let borne = self.bear_one(&token, &tokens.reasons());
+        borne.map_err(|why| why.replace(token.value.expose_secret(), "***"))
+    }
+
+    /// Whoever refuses it may tell why in an answer that is no error yet.
+    fn bear_one(&mut self, token: &Token, reasons: &str) -> Result<(), String> {
+        self.choose(OAUTHBEARER)?;
+        let told = self.authenticate(sasl::bearer(token), reasons)?;
+        if told.is_empty() {
+            return Ok(());
+        }
+        let told = shown(&String::from_utf8_lossy(&told));
+        self.authenticate(sasl::HEARD.to_vec(), &format!("it tells {told}; {reasons}"))?;
+        Err(format!("the login was refused: it tells {told}; {reasons}"))
+    }
+
+    /// Says by which mechanism the login will be.
+    fn choose(&mut self, mechanism: &'static str) -> Result<(), String> {
         let request =
             SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
         let answer = self.ask(SASL_HANDSHAKE, &request)?;
         let (error, known) = handshake(Fields(&answer)).map_err(unreadable)?;
         match ResponseError::try_from_code(error) {
-            None => {}
+            None => Ok(()),
             Some(ResponseError::UnsupportedSaslMechanism) => {
                 let known = shown(&known.join(", "));
-                return Err(format!(
+                Err(format!(
                     "it knows no login by {mechanism}, but by {known}; correct `sasl.mechanism`"
-                ));
+                ))
             }
-            Some(error) => {
-                return Err(format!(
-                    "it takes no login there ({error:?}); leave `sasl` out, or name the other port"
-                ));
-            }
+            Some(error) => Err(format!(
+                "it takes no login there ({error:?}); leave `sasl` out, or name the other port"
+            )),
         }
-        if login.mechanism == Mechanism::Plain {
-            return self.authenticate(sasl::plain(login)).map(|_| ());
-        }
-        let mut scram = Scram::new(login)?;
-        let challenge = self.authenticate(scram.first())?;
-        let last = self.authenticate(scram.proof(&challenge)?)?;
-        scram.verify(&last)
     }
 
-    fn authenticate(&mut self, token: Vec<u8>) -> Result<Vec<u8>, String> {
+    /// One step of a login; `remedy` is said where it is refused.
+    fn authenticate(&mut self, token: Vec<u8>, remedy: &str) -> Result<Vec<u8>, String> {
         let request = SaslAuthenticateRequest::default().with_auth_bytes(token.into());
         let answer = self.ask(SASL_AUTHENTICATE, &request)?;
         let (error, words, token) = authenticated(Fields(&answer)).map_err(unreadable)?;
@@ -95,10 +123,9 @@ impl Link {
             None => Ok(token),
             Some(error) => {
                 let words = if words.is_empty() { format!("{error:?}") } else { shown(&words) };
-                Err(format!(
-                    "the login was refused: {words}; \
-                    correct the user, the password or `sasl.mechanism`"
-                ))
+                // MSK's words where more clients come at once than it takes.
+                let remedy = if words.contains("Too many connects") { TOO_MANY } else { remedy };
+                Err(format!("the login was refused: {words}; {remedy}"))
             }
         }
     }

@@ -1,10 +1,10 @@
-//! The client's side of SASL PLAIN and SCRAM: bytes in, bytes out, no socket.
+//! The client's side of SASL PLAIN, SCRAM and OAUTHBEARER: bytes in, bytes out, no socket.
 //!
 //! SCRAM by RFC 5802 and 7677 without channel binding. Kafka takes user and password as they are
 //! (no SASLprep), and so does librdkafka, so nothing is prepared here either. The server proves
 //! that it knows the password, too: one that does not is refused.
 
-use crate::access::{ExposeSecret, Login, Mechanism};
+use crate::access::{ExposeSecret, Login, Mechanism, Token};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::SecureRandom;
@@ -24,6 +24,14 @@ pub fn plain(login: &Login) -> Vec<u8> {
     format!("\0{}\0{}", login.user.as_deref().unwrap_or_default(), login.password.expose_secret())
         .into_bytes()
 }
+
+/// The one message of OAUTHBEARER (RFC 7628, section 3.1).
+pub fn bearer(token: &Token) -> Vec<u8> {
+    format!("{UNBOUND}\x01auth=Bearer {}\x01\x01", token.value.expose_secret()).into_bytes()
+}
+
+/// What is answered to a server that has told why it refuses a token: it then ends the login.
+pub const HEARD: &[u8] = b"\x01";
 
 /// A SCRAM exchange: [`Scram::first`], the server's answer into [`Scram::proof`], its last word
 /// into [`Scram::verify`].
@@ -180,5 +188,8 @@ mod tests {
         assert_ne!(Scram::new(&login).unwrap().nonce, Scram::new(&login).unwrap().nonce);
         let plain = plain(&login);
         assert_eq!(plain, b"\0user\0pencil");
+        let (value, until) = (SecretString::from("t0ken"), std::time::SystemTime::now());
+        let token = Token { value, until, principal: "me".into() };
+        assert_eq!(bearer(&token), b"n,,\x01auth=Bearer t0ken\x01\x01");
     }
 }

@@ -2,6 +2,7 @@
 //! second client, on a bare socket.
 
 pub mod audit;
+pub mod board;
 pub mod cluster;
 pub mod large;
 pub mod large_socket;

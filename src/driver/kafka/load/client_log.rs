@@ -2,14 +2,17 @@
 
 use super::ffi::ConsumerHandle;
 use super::throttle::Throttle;
+use crate::access::{ExposeSecret, Tokens};
 use crate::driver::capability::Requests;
 use rdkafka::ClientContext;
 use rdkafka::Statistics;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use std::collections::VecDeque;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -57,11 +60,15 @@ pub struct KafkaContext {
     pub handle: OnceLock<Weak<ConsumerHandle>>,
     /// What the library last told about its requests, where it was asked to.
     pub requests: ClientStats,
+    /// Where clients log in by them.
+    pub tokens: Option<Tokens>,
     /// Of consumers: those of producers do not come this way.
     pub throttle: Throttle,
 }
 
 impl ClientContext for KafkaContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, _: RDKafkaLogLevel, _: &str, message: &str) {
         self.log.add(message);
     }
@@ -73,6 +80,16 @@ impl ClientContext for KafkaContext {
         if let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) {
             self.requests.tell(&statistics);
         }
+    }
+    /// Asked for when four fifths of the last one's life are over. By then there is a new one.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let tokens = self.tokens.as_ref().ok_or("this target has no login by tokens")?;
+        let token = tokens.current().inspect_err(|why| self.log.add(why))?;
+        Ok(OAuthToken {
+            token: token.value.expose_secret().to_owned(),
+            lifetime_ms: token.until_ms(),
+            principal_name: token.principal,
+        })
     }
 }
 

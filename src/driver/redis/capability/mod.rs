@@ -1,6 +1,7 @@
 //! What Redis can do beyond carrying messages: one file for each capability trait of the drivers.
 
 pub mod audit;
+pub mod board;
 pub mod cache;
 pub mod cluster;
 pub mod form;

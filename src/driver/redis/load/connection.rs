@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::driver::DriverError;
 use crate::driver::redis::SET_UP;
 use crate::driver::redis::endpoint::Endpoint;
+use crate::driver::redis::load::session::Session;
 use crate::wire::redis::{self as resp, Malformed, Scanner};
 use redis::{Cmd, FromRedisValue, Value};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -147,6 +148,8 @@ pub struct Connection {
     /// and then reading take two and a timer.
     naps: bool,
     scanner: Scanner,
+    /// Of a login that ends while the connection lives on.
+    pub session: Option<Session>,
 }
 
 impl Connection {
@@ -162,13 +165,33 @@ impl Connection {
         let (input, output) = (Input::default(), Output::default());
         let (endpoint, scanner) = (endpoint.clone(), Scanner::default());
         let (asking, spins, naps) = (false, false, false);
+        let session = None;
         let mut connection =
-            Self { endpoint, limit, stream, input, output, asking, spins, naps, scanner };
-        for (name, command) in connection.endpoint.greeting() {
+            Self { endpoint, limit, stream, input, output, asking, spins, naps, scanner, session };
+        for (name, command) in connection.endpoint.greeting()? {
             connection.output.bytes.extend_from_slice(&command);
             connection.answer::<Value>(LARGEST_REPLY, Instant::now() + limit, name)?;
         }
+        connection.session = Session::of(&connection.endpoint);
         Ok(connection)
+    }
+
+    /// Signs in again where it is time, behind the whole commands that are collected; how many
+    /// bytes that adds.
+    #[inline]
+    pub fn stay_signed_in(&mut self) -> u64 {
+        let Some(session) = &mut self.session else { return 0 };
+        session.renew(&self.endpoint, &mut self.output.bytes)
+    }
+
+    /// Takes up what answers that.
+    #[inline]
+    pub fn pass_logins(&mut self) -> Result<(), DriverError> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let passed = session.answered(self.input.filled());
+        let refused = |why| self.endpoint.refused("signing in again", why);
+        self.input.consume(passed.map_err(refused)?);
+        Ok(())
     }
 
     /// Sends what is collected; what the socket does not take stays.
@@ -195,6 +218,7 @@ impl Connection {
         read: impl FnOnce(&[u8]) -> Result<T, Malformed>,
     ) -> Result<Option<T>, DriverError> {
         loop {
+            self.pass_logins()?;
             if let Some(length) = self.next_reply()? {
                 let reply = &self.input.filled()[..length];
                 let made = match resp::refusal(reply) {
@@ -269,6 +293,8 @@ impl Connection {
         action: &str,
         command: &Cmd,
     ) -> Result<T, DriverError> {
+        // Whoever asks now and then may live longer than its login.
+        self.stay_signed_in();
         self.collect(command);
         self.answer(LARGEST_REPLY, Instant::now() + self.limit, action)
     }
@@ -286,6 +312,7 @@ impl Connection {
         let mut late = false;
         let length = loop {
             let all_sent = self.write()?;
+            self.pass_logins()?;
             if let Some(length) = self.next_reply()? {
                 break length;
             }

@@ -77,6 +77,7 @@ impl PopSubscriber {
     }
 
     fn ask(&mut self, until_ns: u64) {
+        self.connection.stay_signed_in();
         let ConsumerPlace { clock, keys, batch, pops_many, .. } = &self.place;
         let left = clock.until(until_ns);
         let (command, asked) = if *pops_many {
@@ -247,6 +248,7 @@ impl ReliableSubscriber {
     }
 
     fn ask(&mut self, moves: u32, left: Duration) {
+        self.connection.stay_signed_in();
         let command = move_one(&self.place.keys[0], &self.place.processing, left);
         for _ in 0..moves {
             self.connection.collect(&command);
@@ -263,6 +265,7 @@ impl ReliableSubscriber {
     ) -> Result<u32, DriverError> {
         let (mut found, mut received_ns) = (0, self.place.clock.now_ns());
         while let Some(&due) = self.due.front() {
+            self.connection.pass_logins()?;
             let input = self.connection.input.filled();
             let token =
                 resp::token(input).map_err(|cause| self.connection.endpoint.malformed(cause))?;

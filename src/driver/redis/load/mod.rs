@@ -11,6 +11,7 @@ pub mod publisher;
 pub mod pubsub;
 pub mod reconnect;
 pub mod resilient;
+pub mod session;
 pub mod streams;
 pub mod switches;
 pub mod watch;

@@ -142,6 +142,7 @@ impl RedisPublisher {
     fn write_out(pipelined: &mut PipelinedConnection) {
         pipelined.collected = 0;
         pipelined.ask_for_copies();
+        pipelined.collected_bytes += pipelined.connection.stay_signed_in();
         // The error is not lost: the socket stays readable with it, and reading it ends the
         // connection properly.
         let _ = pipelined.connection.write();
@@ -207,7 +208,7 @@ impl PipelinedConnection {
         failures: &mut BTreeMap<String, u64>,
         completions: &mut Vec<Completion>,
     ) -> Result<(), DriverError> {
-        let Connection { endpoint, stream, input, .. } = &mut self.connection;
+        let Connection { endpoint, stream, input, session, .. } = &mut self.connection;
         loop {
             let read = input.read_from(stream).map_err(|cause| endpoint.broken(&cause))?;
             let Some((_, more)) = read else { return Ok(()) };
@@ -215,6 +216,14 @@ impl PipelinedConnection {
             let mut used = 0;
             let parsed = loop {
                 let rest = &input.filled()[used..];
+                match session.as_mut().map_or(Ok(0), |session| session.answered(rest)) {
+                    Ok(0) => {}
+                    Ok(passed) => {
+                        used += passed;
+                        continue;
+                    }
+                    Err(why) => break Err(endpoint.refused("signing in again", why)),
+                }
                 if let Some(copies) = self.copies.as_mut().filter(|copies| copies.is_next()) {
                     match copies.reply(rest) {
                         Ok(Some((found, length))) => {

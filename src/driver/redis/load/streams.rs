@@ -120,6 +120,7 @@ impl StreamSubscriber {
     }
 
     fn ask(&mut self, until_ns: u64) {
+        self.connection.stay_signed_in();
         let left = self.place.clock.until(until_ns);
         let asked = (self.catching_up, left.is_zero(), left.as_millis());
         if self.question.0 != Some(asked) {

@@ -24,7 +24,7 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
 
 /// `None` of what is no system on Redis.
 pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
-    match config.system {
+    match config.system.base() {
         System::RedisPubsub => Some(match config.sharded {
             true => &pubsub::PubSub { sharded: true },
             false => &pubsub::PubSub { sharded: false },
@@ -34,7 +34,7 @@ pub fn of(config: &SystemConfig) -> Option<&'static dyn Primitive> {
             ConsumeMode::Reliable => &lists::Lists { reliable: true },
             _ => &lists::Lists { reliable: false },
         }),
-        System::Kafka | System::Fake => None,
+        _ => None,
     }
 }
 

@@ -22,7 +22,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ErrorKind, ProtocolVersion, RedisConnectionInfo, RedisError};
 use std::future::Future;
 use std::time::Duration;
-use stream::{AsyncStream, Unanswered};
+use stream::{CountedStream, Unanswered};
 use tokio::runtime::Runtime;
 
 /// The version of the crate, which does not tell it. A test holds it to `Cargo.lock`.
@@ -39,9 +39,16 @@ fn login(endpoint: &Endpoint) -> RedisConnectionInfo {
     let access = endpoint.access();
     let info = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP2);
     let info = info.set_db(access.database().into());
-    let Some(login) = access.login() else { return info };
-    let info = info.set_password(login.password.expose_secret());
-    match &login.user {
+    let known = match (access.tokens(), access.login()) {
+        // It is the newest since the server was first asked; without one, it says what is missing.
+        (Some(login), _) => {
+            login.tokens.current().ok().map(|token| (login.user.as_ref(), token.value))
+        }
+        (None, login) => login.map(|login| (login.user.as_ref(), login.password.clone())),
+    };
+    let Some((user, password)) = known else { return info };
+    let info = info.set_password(password.expose_secret());
+    match user {
         Some(user) => info.set_username(user),
         None => info,
     }
@@ -67,12 +74,12 @@ fn connect(
 fn set_up<T>(
     runtime: &Runtime,
     endpoint: &Endpoint,
-    make: impl AsyncFnOnce(AsyncStream) -> Result<T, RedisError>,
+    make: impl AsyncFnOnce(CountedStream) -> Result<T, RedisError>,
 ) -> Result<(T, Unanswered), DriverError> {
     let socket = endpoint.connect(SET_UP)?;
     let unanswered = Unanswered::default();
     let made = runtime.block_on(async {
-        let stream = AsyncStream::new(socket, unanswered.clone());
+        let stream = CountedStream::new(socket, unanswered.clone());
         let stream = stream.map_err(|cause| endpoint.broken(&cause))?;
         within(endpoint, SET_UP, "setting up redis-rs", make(stream)).await
     })?;

@@ -8,14 +8,14 @@
 use super::stream::Unanswered;
 use super::{connect, describe, failed, runtime};
 use crate::clock::Clock;
+use crate::driver::mailbox::Mailbox;
 use crate::driver::redis::endpoint::Endpoint;
 use crate::driver::{Completion, DriverError, Outcome, Outgoing, Publisher, Submitted};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 struct LibraryRequest {
@@ -27,31 +27,6 @@ struct LibraryRequest {
 /// The slot of a message, when it ended, and how.
 type RequestEnd = (u32, u64, Result<(), RedisError>);
 
-/// Where the runtime's thread leaves what has ended. A channel wakes the pacing thread for each
-/// end, which then sends as few at once.
-#[derive(Default)]
-struct Mailbox {
-    ended: Mutex<Vec<RequestEnd>>,
-    filled: Condvar,
-}
-
-impl Mailbox {
-    fn put(&self, end: RequestEnd) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.push(end);
-        if ended.len() == 1 {
-            self.filled.notify_one();
-        }
-    }
-
-    /// All there is, waited for until there is something or `limit` is over.
-    fn take(&self, limit: Duration) -> Vec<RequestEnd> {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.filled.wait_timeout_while(ended, limit, |ended| ended.is_empty());
-        std::mem::take(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
-    }
-}
-
 pub struct RedisRsPublisher {
     endpoint: Endpoint,
     /// For each stream, the command up to its last argument, the payload.
@@ -60,7 +35,7 @@ pub struct RedisRsPublisher {
     collected: Vec<LibraryRequest>,
     /// `None` once the end has begun.
     requests: Option<UnboundedSender<Vec<LibraryRequest>>>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<RequestEnd>>,
     failures: BTreeMap<String, u64>,
     thread: Option<JoinHandle<()>>,
     lost: Option<DriverError>,
@@ -123,7 +98,7 @@ impl RedisRsPublisher {
 struct Carrier {
     made: Vec<(MultiplexedConnection, Unanswered)>,
     clock: Clock,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<RequestEnd>>,
 }
 
 impl Carrier {
@@ -148,7 +123,7 @@ impl Carrier {
         let at_ns = self.clock.now_ns();
         self.made[request.connection as usize].1.clear();
         let ended = answer.and_then(Value::extract_error).map(drop);
-        self.mailbox.put((request.slot, at_ns, ended));
+        self.mailbox.put([(request.slot, at_ns, ended)]);
     }
 }
 

@@ -1,18 +1,15 @@
-//! A socket of `access` as tokio reads and writes it: looked up, judged and put behind TLS by us,
-//! used by the crate.
+//! A socket of `access` whose bytes are counted until an answer is whole.
 //!
-//! Bounded: the crate keeps what it reads until an answer is whole, however long that is.
+//! Bounded: the crate keeps what it reads until then, however long that is.
 
-use crate::access::Stream;
+use crate::access::{AsyncStream, Stream};
 use crate::driver::redis::load::connection::LARGEST_INPUT;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that came since the last whole answer.
 #[derive(Clone, Debug, Default)]
@@ -33,70 +30,45 @@ impl Unanswered {
     }
 }
 
-pub struct AsyncStream {
-    stream: Stream,
-    /// The same socket once more, by which tokio learns when there is something to do.
-    ready: TcpStream,
+pub struct CountedStream {
+    stream: AsyncStream,
     unanswered: Unanswered,
 }
 
-impl AsyncStream {
+impl CountedStream {
     /// Inside a runtime only.
-    pub fn new(mut stream: Stream, unanswered: Unanswered) -> io::Result<Self> {
-        stream.set_nonblocking()?;
-        let twin = std::net::TcpStream::from(stream.as_fd().try_clone_to_owned()?);
-        Ok(Self { stream, ready: TcpStream::from_std(twin)?, unanswered })
+    pub fn new(stream: Stream, unanswered: Unanswered) -> io::Result<Self> {
+        Ok(Self { stream: AsyncStream::new(stream)?, unanswered })
     }
 }
 
-impl AsyncRead for AsyncStream {
+impl AsyncRead for CountedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, ready, unanswered } = self.get_mut();
-        loop {
-            ready!(ready.poll_read_ready(context))?;
-            let room = into.initialize_unfilled();
-            match ready.try_io(Interest::READABLE, || stream.read(room)) {
-                Ok(read) => {
-                    into.advance(read);
-                    return Poll::Ready(unanswered.add(read));
-                }
-                Err(error) if again(&error) => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        let Self { stream, unanswered } = self.get_mut();
+        let before = into.filled().len();
+        ready!(Pin::new(stream).poll_read(context, into))?;
+        Poll::Ready(unanswered.add(into.filled().len() - before))
     }
 }
 
-impl AsyncWrite for AsyncStream {
+impl AsyncWrite for CountedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, ready, .. } = self.get_mut();
-        loop {
-            ready!(ready.poll_write_ready(context))?;
-            match ready.try_io(Interest::WRITABLE, || stream.write(bytes)) {
-                Err(error) if again(&error) => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
-}
-
-/// Nothing to do yet (tokio knows it now, and tells when there is), or interrupted.
-fn again(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

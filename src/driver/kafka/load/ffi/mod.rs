@@ -6,13 +6,15 @@
 //! thread; reading records by the batch halves the CPU of `BaseConsumer::poll`. Everything here is
 //! reached through four safe types: [`ProducerHandle`] (send), [`TransactionCalls`] (of one of
 //! those), [`ConsumerHandle`] (where partitions pour into) and [`Reader`] (take from it), and
-//! [`partition_of`]. Nothing else belongs here.
+//! [`partition_of`]; [`give_token`] logs a client in, which the wrapper does too late. Nothing else
+//! belongs here.
 #![allow(unsafe_code)]
 
 mod consumer;
 mod producer;
 #[cfg(test)]
 mod tests;
+mod token;
 mod transaction;
 
 use super::client_log::KafkaContext;
@@ -23,6 +25,7 @@ use std::ptr;
 
 pub use consumer::{ConsumerHandle, Reader, Record};
 pub use producer::{Headers, ProducerHandle, Report, Sent};
+pub use token::give_token;
 pub use transaction::{Remedy, TransactionCalls, TransactionError};
 
 /// The header that carries a message's envelope where its payload is a line of the user's own.

@@ -1,6 +1,6 @@
 //! Messages into librdkafka, and its reports out of it.
 
-use super::ENVELOPE;
+use super::{ENVELOPE, give_token};
 use crate::clock::Clock;
 use crate::driver::kafka::load::client_log::KafkaContext;
 use crate::driver::kafka::load::waker::Waker;
@@ -297,6 +297,10 @@ impl ProducerHandle {
                             let code = sys::rd_kafka_event_error(event);
                             visit(Report::Trouble(code.into(), CStr::from_ptr(text)));
                         }
+                    }
+                    sys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => {
+                        // What failed is in the log, and the library asks again.
+                        let _ = give_token(self.client());
                     }
                     _ => {}
                 }

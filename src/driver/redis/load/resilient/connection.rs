@@ -149,6 +149,7 @@ impl ResilientConnection {
                 self.written.push_back(message);
                 room -= 1;
             }
+            self.collected_bytes += connection.stay_signed_in();
             if let Some(copies) = &mut self.copies {
                 let (unanswered, answered) = (self.written.len(), self.confirming.len());
                 let output = &mut connection.output.bytes;
@@ -223,8 +224,18 @@ impl ResilientConnection {
     fn answers(&mut self, at_ns: u64, books: &mut DeliveryBooks) -> Result<(), String> {
         let mut used = 0;
         let result = loop {
-            let Some(connection) = &self.connection else { return Ok(()) };
-            let rest = &connection.input.filled()[used..];
+            let Some(Connection { input, session, .. }) = &mut self.connection else {
+                return Ok(());
+            };
+            let rest = &input.filled()[used..];
+            match session.as_mut().map_or(Ok(0), |session| session.answered(rest)) {
+                Ok(0) => {}
+                Ok(passed) => {
+                    used += passed;
+                    continue;
+                }
+                Err(why) => break Err(format!("signing in again: {why}")),
+            }
             if let Some(copies) = self.copies.as_mut().filter(|copies| copies.is_next()) {
                 match copies.reply(rest) {
                     Ok(Some((found, length))) => {
