@@ -13,7 +13,7 @@ pub use flags::targets_from_flags;
 use super::{Access, Login, Mechanism, SecretString, Terms, Tls};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
-use address::{SENTINEL, host_and_port, socket_or_server};
+use address::{SENTINEL, SOCKET, host_and_port, socket_or_server};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -328,6 +328,12 @@ fn redis_addresses(keys: &RedisKeys) -> Result<Vec<String>, Problem> {
 
 fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach, Problem> {
     let addresses = redis_addresses(&keys)?;
+    let tls = tls_of("redis", keys.tls, folder)?;
+    let socket = keys.address.as_ref().is_some_and(|address| address.starts_with(SOCKET));
+    if socket && tls.is_some() {
+        let (what, remedy) = ("a unix socket has no TLS", "remove `tls`, or write host:port");
+        return Err(Problem::new(["redis", "tls"], what, remedy));
+    }
     let login = match (keys.user, keys.password) {
         (None, None) => None,
         (Some(_), None) => {
@@ -346,7 +352,7 @@ fn redis_of(keys: RedisKeys, folder: &Path, around: &Around<'_>) -> Result<Reach
     };
     let terms = Terms {
         remote: around.remote,
-        tls: tls_of("redis", keys.tls, folder)?,
+        tls,
         login,
         database: keys.database,
         client: BTreeMap::new(),
