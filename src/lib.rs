@@ -48,6 +48,7 @@ pub mod model;
 pub mod payload;
 pub mod random;
 pub mod record;
+pub mod regular_file;
 pub mod report;
 pub mod result;
 pub mod sanitize;

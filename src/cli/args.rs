@@ -11,9 +11,9 @@ use crate::model::System;
 use crate::scenario::{Usd, claim_ids};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
 pub use shards::{Engine, MergeArgs, ShardArgs, ShardsArgs};
 use shards::{MERGE_EXAMPLES, SHARDS_EXAMPLES};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\

@@ -3,6 +3,7 @@
 //! What fails here is what ends the run with another code than 0; what decides nothing is skipped.
 
 use crate::gate::judged;
+use crate::result::words::name;
 use crate::result::{
     CellOutcome, CellSummary, Change, Fault, FigureChange, Judged, ResultError, RunFolder, Summary,
     ThresholdResult,
@@ -14,10 +15,10 @@ pub fn junit(folder: &RunFolder) -> Result<String, ResultError> {
     let summary = judged(folder)?;
     let mut report = Report::new(sanitize::line(&summary.scenario));
     let figures = summary.baseline.iter().flat_map(|result| &result.figures);
-    let suites: [(&str, Vec<(String, TestCaseStatus)>); 3] = [
-        ("cells", summary.cells.iter().map(|cell| (cell.place(), of_cell(cell))).collect()),
-        ("thresholds", summary.thresholds.iter().map(of_threshold).collect()),
-        ("baseline", figures.filter(|one| one.counts).map(of_figure).collect()),
+    let suites: [(&str, Vec<TestCase>); 3] = [
+        ("cells", summary.cells.iter().map(case_of_cell).collect()),
+        ("thresholds", summary.thresholds.iter().map(of_threshold).map(case).collect()),
+        ("baseline", figures.filter(|one| one.counts).map(of_figure).map(case).collect()),
     ];
     for (name, cases) in suites {
         if !cases.is_empty() {
@@ -27,10 +28,23 @@ pub fn junit(folder: &RunFolder) -> Result<String, ResultError> {
     report.to_string().map_err(|error| ResultError::corrupt(folder.path(), error))
 }
 
-fn suite(summary: &Summary, name: &str, cases: Vec<(String, TestCaseStatus)>) -> TestSuite {
+fn case((name, status): (String, TestCaseStatus)) -> TestCase {
+    TestCase::new(sanitize::line(&name), status)
+}
+
+/// What a cell found stands there also where it fails nothing.
+fn case_of_cell(cell: &CellSummary) -> TestCase {
+    let mut case = case((cell.place(), of_cell(cell)));
+    if !cell.outcome_because.is_empty() {
+        let found = format!("{}: {}", name(&cell.outcome), cell.outcome_because.join("; "));
+        case.set_system_out(sanitize::line(&found));
+    }
+    case
+}
+
+fn suite(summary: &Summary, name: &str, cases: Vec<TestCase>) -> TestSuite {
     let mut suite = TestSuite::new(sanitize::line(&format!("{} {name}", summary.scenario)));
-    for (name, status) in cases {
-        let mut case = TestCase::new(sanitize::line(&name), status);
+    for mut case in cases {
         case.set_classname(sanitize::line(&summary.scenario));
         suite.add_test_case(case);
     }
@@ -98,4 +112,26 @@ fn of_figure(one: &FigureChange) -> (String, TestCaseStatus) {
         }
     };
     (format!("{} {} {} not worse", one.label, one.cell, one.metric), status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cell_lost_stands_in_its_case_though_nothing_failed() {
+        let cell = CellSummary {
+            valid: true,
+            outcome: CellOutcome::Violated,
+            outcome_because: vec!["56995 lost".to_owned()],
+            ..CellSummary::default()
+        };
+        let mut report = Report::new("t");
+        let mut suite = TestSuite::new("t cells");
+        suite.add_test_case(case_of_cell(&cell));
+        report.add_test_suite(suite);
+        let text = report.to_string().unwrap();
+        assert!(text.contains("<system-out>violated: 56995 lost</system-out>"), "{text}");
+        assert!(text.contains("failures=\"0\""), "{text}");
+    }
 }

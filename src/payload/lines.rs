@@ -5,8 +5,8 @@
 //! line; drivers whose systems have a place beside the payload keep the two apart there.
 
 use super::envelope::FULL;
+use crate::regular_file;
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -29,10 +29,7 @@ impl Lines {
     /// The error says what is wrong with the file, without its name.
     pub fn read(path: &Path) -> Result<Self, String> {
         let unreadable = |cause: std::io::Error| format!("cannot be read: {cause}");
-        let file = File::open(path).map_err(unreadable)?;
-        if !file.metadata().map_err(unreadable)?.is_file() {
-            return Err("is no file".to_owned());
-        }
+        let file = regular_file::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > LARGEST_FILE {
@@ -54,7 +51,7 @@ impl Lines {
         for (number, whole) in text.split_inclusive('\n').enumerate() {
             let line = whole.trim_end_matches(['\n', '\r']);
             if line.len() > LARGEST_LINE {
-                return Err(format!("has a line that is too long: {} of 16 MiB", number + 1));
+                return Err(format!("has a line of more than 16 MiB: line {}", number + 1));
             }
             if !line.is_empty() {
                 places.push((start, start + line.len()));
@@ -134,9 +131,12 @@ mod tests {
             assert!(of(bytes).unwrap_err().contains(words), "{words}");
         }
         let long = vec![b'x'; LARGEST_LINE + 1];
-        assert!(of(&long).unwrap_err().contains("too long"));
+        assert!(of(&long).unwrap_err().ends_with("16 MiB: line 1"));
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Lines::read(folder.path()), Err("is no file".into()));
+        assert_eq!(Lines::read(folder.path()), Err("cannot be read: not a file".into()));
+        let large = folder.path().join("large");
+        std::fs::File::create(&large).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+        assert_eq!(Lines::read(&large), Err("is larger than 256 MiB".into()));
         let missing = Lines::read(&folder.path().join("missing")).unwrap_err();
         assert!(missing.starts_with("cannot be read"), "{missing}");
         let path = folder.path().join("orders.ndjson");

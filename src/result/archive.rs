@@ -3,7 +3,8 @@
 
 use super::error::ResultError;
 use super::{files, hlog};
-use std::fs::{self, File};
+use crate::regular_file;
+use std::fs;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -78,7 +79,7 @@ fn placeless(manifest: Vec<u8>, path: &Path) -> Result<Vec<u8>, ResultError> {
 /// Unpacks below `into`, a folder for each run.
 pub fn unpack(file: &Path, into: &Path) -> Result<(), ResultError> {
     let failed = |cause: io::Error| ResultError::corrupt(file, cause);
-    let packed = File::open(file).map_err(ResultError::io(file, "read"))?;
+    let packed = regular_file::open(file).map_err(ResultError::io(file, "read"))?;
     let unpacked = zstd::Decoder::new(BufReader::new(packed)).map_err(failed)?;
     let mut tar = tar::Archive::new(unpacked.take(MOST));
     for entry in tar.entries().map_err(failed)? {

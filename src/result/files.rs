@@ -5,6 +5,7 @@
 
 use super::error::ResultError;
 use super::summary::SCHEMA;
+use crate::regular_file;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File, Permissions};
@@ -71,13 +72,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ResultError> {
 /// file, nor one that never ends, nor a pipe that nobody writes into,
 /// may take all memory or all time.
 pub fn read_within(path: &Path, limit: u64) -> Result<Vec<u8>, ResultError> {
-    // Before it is opened: opening a pipe waits for its other end.
-    let meta = fs::metadata(path).map_err(ResultError::io(path, "read"))?;
-    if !meta.is_file() {
-        return Err(ResultError::corrupt(path, "not a file"));
-    }
     let mut content = Vec::new();
-    let file = File::open(path).map_err(ResultError::io(path, "read"))?;
+    let file = regular_file::open(path).map_err(ResultError::io(path, "read"))?;
     file.take(limit + 1).read_to_end(&mut content).map_err(ResultError::io(path, "read"))?;
     if content.len() as u64 > limit {
         return Err(ResultError::TooLarge { path: path.to_owned(), limit });

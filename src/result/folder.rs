@@ -20,6 +20,7 @@ use super::{files, hlog, names, shard};
 use crate::model::{Latency, Point};
 use crate::random::SplitMix64;
 use crate::record::new_histogram;
+use crate::regular_file;
 use crate::schedule::Shard;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -273,11 +274,7 @@ impl StoredCell {
     /// Its log of histograms, and whether that may be cut off.
     fn log(&self) -> Result<(BufReader<File>, PathBuf, hlog::Tail), ResultError> {
         let path = self.dir.join("latency.hlog");
-        let meta = fs::metadata(&path).map_err(ResultError::io(&path, "read"))?;
-        if !meta.is_file() {
-            return Err(ResultError::corrupt(&path, "not a file"));
-        }
-        let log = File::open(&path).map_err(ResultError::io(&path, "read"))?;
+        let log = regular_file::open(&path).map_err(ResultError::io(&path, "read"))?;
         let tail = if self.cut_off { hlog::Tail::MayBeCut } else { hlog::Tail::Whole };
         Ok((BufReader::new(log), path, tail))
     }

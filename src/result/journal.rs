@@ -9,6 +9,7 @@ use super::error::ResultError;
 use super::raw::{CellRecord, Event, Interval, WindowRow};
 use super::windows::{csv_lines, read_rows, with_measured};
 use super::{files, hlog};
+use crate::regular_file;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
@@ -106,7 +107,7 @@ impl CellJournal {
         let Some(OpenFiles { latency, windows, .. }) = self.files else { return Ok(()) };
         latency.sync()?;
         let path = &windows.path;
-        let written = File::open(path).map_err(ResultError::io(path, "read"))?;
+        let written = regular_file::open(path).map_err(ResultError::io(path, "read"))?;
         let mut damage = None;
         let timed = read_rows(BufReader::new(written))
             .map_while(|row| row.map_err(|error| damage = Some(error)).ok());

@@ -21,7 +21,7 @@ use crate::yaml::{Problem, suggest};
 const SMALLEST_HEAP: Bytes = Bytes(256 << 20);
 pub(super) const FASTEST: Rate = Rate::per_second(20_000_000);
 /// A week.
-const LONGEST: Span = Span::from_secs(7 * 24 * 3600);
+pub(super) const LONGEST: Span = Span::from_secs(7 * 24 * 3600);
 /// What librdkafka takes for its `socket.timeout.ms`.
 const LEAST_SILENCE: Span = Span::from_millis(10);
 const LONGEST_SILENCE: Span = Span::from_secs(300);

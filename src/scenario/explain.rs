@@ -270,9 +270,6 @@ impl Scenario {
             }
         }
         for (label, config) in &self.systems {
-            if let Some(why) = config.only_elsewhere() {
-                warn(format!("{label}: only brokers that run already can be so: {why}"));
-            }
             if let Some(because) = cannot_promise(config, self.guarantee) {
                 warn(format!(
                     "{label} cannot promise {}: {because}; it is shown as `cannot`",
@@ -362,6 +359,12 @@ impl Scenario {
             _ => "as many messages as the systems carry, ".to_owned(),
         };
         writeln!(out, "\nestimate: {amount}about {:.1} minutes", duration.secs_f64() / 60.0)?;
+        // A run on brokers that run already has nothing to be warned of.
+        for (label, config) in &self.systems {
+            if let Some(why) = config.only_elsewhere() {
+                writeln!(out, "warning: {label}: only brokers that run already can be so: {why}")?;
+            }
+        }
         for warning in self.warnings() {
             writeln!(out, "warning: {warning}")?;
         }

@@ -12,6 +12,8 @@ use crate::units::{ByteRate, Bytes, Rate, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::str::FromStr;
 
 /// Makes the two types of a load from one list of keys. What stands there is of a key that a file
 /// need not write.
@@ -34,7 +36,7 @@ macro_rules! load_keys {
             /// connections. In place of `duration`; `rate` is then that of the warm-up, by default
             /// the first one of the stages.
             #[serde(default)]
-            pub stages: Vec<StageKeys>,
+            pub stages: Option<Vec<StageKeys>>,
             /// Closed model, plain load: settings of the generator, each of which every label is
             /// tried at before the first block; it is measured at the one that carried most.
             #[serde(default)]
@@ -75,19 +77,19 @@ macro_rules! load_keys {
         impl LoadKeys {
             /// What an experiment stands on that names no load.
             pub fn for_experiments() -> Self {
-                let rate = Some(RateKey::Fixed(Rate::per_second(1000)));
-                let (model, stages, best_of) = (Model::Open, Vec::new(), Vec::new());
+                let rate = Some(RateKey::Fixed(FixedRate::Messages(Rate::per_second(1000))));
+                let (model, stages, best_of) = (Model::Open, None, Vec::new());
                 Self { model, rate, stages, best_of, $($key: None,)+ }
             }
 
             /// What is written, and of `defaults` what is not.
-            fn over(&self, defaults: Load) -> Load {
+            fn over(&self, defaults: Load, mean_bytes: f64) -> Load {
                 Load {
                     model: self.model,
-                    rate: self.rate.and_then(RateKey::fixed),
+                    rate: self.fixed_rate(mean_bytes),
                     half_of: self.rate.and_then(RateKey::half_of),
                     bytes_per_s: self.rate.and_then(RateKey::bytes_per_s),
-                    stages: unfold(&self.stages, self.rate.and_then(RateKey::fixed)),
+                    stages: unfold(self, mean_bytes),
                     best_of: self.best_of.clone(),
                     $($key: self.$key.unwrap_or(defaults.$key),)+
                 }
@@ -177,8 +179,17 @@ impl Load {
 }
 
 impl LoadKeys {
-    /// With the defaults of plain load, or of load that faults interrupt.
-    pub fn resolved(&self, faults: bool) -> Load {
+    /// The rate that is written, for messages of so many bytes on the average.
+    pub fn fixed_rate(&self, mean_bytes: f64) -> Option<Rate> {
+        match self.rate? {
+            RateKey::Fixed(rate) => Some(rate.in_messages(mean_bytes)),
+            RateKey::Half(_) => None,
+        }
+    }
+
+    /// With the defaults of plain load, or of load that faults interrupt; of messages of so many
+    /// bytes on the average.
+    pub fn resolved(&self, faults: bool, mean_bytes: f64) -> Load {
         let mut defaults = Load::new(self.model, None);
         defaults.warm_up_limit =
             defaults.warm_up_limit.max(self.warm_up.unwrap_or(defaults.warm_up));
@@ -190,7 +201,7 @@ impl LoadKeys {
             defaults.floor = false;
             defaults.broker_warm_up = Span(0);
         }
-        let mut load = self.over(defaults);
+        let mut load = self.over(defaults, mean_bytes);
         if let Some(first) = load.stages.first() {
             load.rate = load.rate.or(Some(first.from));
             load.duration = Span(load.stages.iter().map(|stage| stage.length.nanos()).sum());
@@ -247,31 +258,72 @@ impl Load {
 /// What a file may say under `load.rate`: a rate, or a word that stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RateKey {
-    Fixed(Rate),
-    Bytes(ByteRate),
+    Fixed(FixedRate),
     Half(HalfOf),
 }
 
-impl RateKey {
-    pub fn fixed(self) -> Option<Rate> {
-        if let Self::Fixed(rate) = self { Some(rate) } else { None }
-    }
+/// A rate that is a number: of messages a second, or of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FixedRate {
+    Messages(Rate),
+    Bytes(ByteRate),
+}
 
+impl FixedRate {
+    pub fn in_messages(self, mean_bytes: f64) -> Rate {
+        match self {
+            Self::Messages(rate) => rate,
+            Self::Bytes(rate) => rate.in_messages_of(mean_bytes),
+        }
+    }
+}
+
+impl FromStr for FixedRate {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let messages = match text.trim_end().ends_with("B/s") {
+            true => return text.parse().map(Self::Bytes).map_err(|cause| format!("{cause}")),
+            false => text.parse::<Rate>(),
+        };
+        // Bytes that are written in another way than this.
+        let bytes = text.contains(['B', 'b']);
+        let hint = if bytes { ", or in bytes like `50MB/s`" } else { "" };
+        messages.map(Self::Messages).map_err(|cause| format!("{cause}{hint}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for FixedRate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for FixedRate {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "FixedRate".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let messages = generator.subschema_for::<Rate>();
+        json_schema!({ "anyOf": [messages, generator.subschema_for::<ByteRate>()] })
+    }
+}
+
+impl RateKey {
     fn half_of(self) -> Option<HalfOf> {
         if let Self::Half(of) = self { Some(of) } else { None }
     }
 
     fn bytes_per_s(self) -> Option<ByteRate> {
-        if let Self::Bytes(rate) = self { Some(rate) } else { None }
+        if let Self::Fixed(FixedRate::Bytes(rate)) = self { Some(rate) } else { None }
     }
 }
 
 impl<'de> Deserialize<'de> for RateKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.trim_end().ends_with("B/s") {
-            return text.parse().map(Self::Bytes).map_err(D::Error::custom);
-        }
         let half = HalfOf::ALL.into_iter().find(|half| half.name() == text);
         match (text.parse(), half) {
             (Ok(rate), _) => Ok(Self::Fixed(rate)),
@@ -288,10 +340,9 @@ impl<'de> Deserialize<'de> for RateKey {
 
 /// Of an optional one.
 pub(super) fn rate_key(generator: &mut SchemaGenerator) -> Schema {
-    let rate = generator.subschema_for::<Rate>();
-    let bytes = generator.subschema_for::<ByteRate>();
+    let rate = generator.subschema_for::<FixedRate>();
     let words = HalfOf::ALL.map(HalfOf::name);
-    json_schema!({ "anyOf": [{ "anyOf": [rate, bytes, { "enum": words }] }, { "type": "null" }] })
+    json_schema!({ "anyOf": [{ "anyOf": [rate, { "enum": words }] }, { "type": "null" }] })
 }
 
 #[cfg(test)]

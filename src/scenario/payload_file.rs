@@ -19,6 +19,17 @@ pub(super) fn read(overrides: &Overrides) -> Result<Option<Arc<Lines>>, Problem>
     Ok(Some(Arc::new(lines)))
 }
 
+/// The scenario, unless the messages of the command line are not what it sends.
+pub(super) fn used(overrides: &Overrides, scenario: Scenario) -> Result<Scenario, Problem> {
+    let Some(path) = &overrides.payload_file else { return Ok(scenario) };
+    if scenario.cells.iter().any(|cell| cell.message.lines.is_some()) {
+        return Ok(scenario);
+    }
+    let what = format!("`--payload-file {}` is named, and nothing here sends it", path.display());
+    let remedy = "write `message: {payload: file}`, or leave the file out";
+    Err(Problem::new(["message", "payload"], what, remedy))
+}
+
 impl Scenario {
     /// What can be checked without the messages that a user has and cannot be run without them.
     pub fn ready(&self) -> Result<(), ScenarioError> {
@@ -86,8 +97,8 @@ mod tests {
         let told = from_text("t.yaml", text, &Overrides::default()).unwrap().warnings();
         assert!(told.iter().any(|text| text.contains("the 44 bytes")), "{told:?}");
         assert!(!found.warnings().iter().any(|text| text.contains("44 bytes")));
-        let other = scenario("payload: text", Some(path)).unwrap();
-        assert!(other.cells()[0].message.lines.is_none(), "it is for those that ask for it");
+        let unused = scenario("payload: text", Some(path)).unwrap_err().to_string();
+        assert!(unused.contains("nothing here sends it"), "{unused}");
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub fn from_text(
         .and_then(|()| lay(&mut tree, overrides))
         .and_then(|()| payload_file::read(overrides))
         .and_then(|lines| resolve(source, &tree, overrides, lines.as_ref()))
+        .and_then(|scenario| payload_file::used(overrides, scenario))
         .map_err(|problem| problem.located(&tree).into_error(source, text))
 }
 
@@ -213,10 +214,18 @@ fn cells_at(
     let base = head(source, point, &file, overrides)?;
     let experiment = experiment_of(point)?;
     let faults = fault_check::resolved(&file.faults)?;
-    file.load.iter().try_for_each(stages::keys)?;
-    let mut load = match (&file.load, &experiment) {
-        (Some(keys), _) => keys.resolved(!faults.is_empty()),
-        (None, Some(_)) => LoadKeys::for_experiments().resolved(false),
+    message_check::keys_of(&file.message)?;
+    let message = Message::of(&file.message);
+    let message = match lines.filter(|_| message.payload == PayloadKind::File) {
+        Some(lines) => message.of_lines(lines),
+        None => message,
+    };
+    let mean_bytes = message.mean_bytes();
+    let swept = || axes.iter().map(|axis| axis.key);
+    file.load.iter().try_for_each(|keys| stages::keys(keys, mean_bytes, swept()))?;
+    let load = match (&file.load, &experiment) {
+        (Some(keys), _) => keys.resolved(!faults.is_empty(), mean_bytes),
+        (None, Some(_)) => LoadKeys::for_experiments().resolved(false, mean_bytes),
         (None, None) => {
             return Err(Problem::new(
                 ["load"],
@@ -225,19 +234,10 @@ fn cells_at(
             ));
         }
     };
-    message_check::keys_of(&file.message)?;
-    let message = Message::of(&file.message);
-    let message = match lines.filter(|_| message.payload == PayloadKind::File) {
-        Some(lines) => message.of_lines(lines),
-        None => message,
-    };
-    if let Some(bytes) = load.bytes_per_s {
-        load.rate = Some(bytes.in_messages_of(message.mean_bytes()));
-    }
     check::half_of(&load, experiment.as_ref())?;
     stages::plain(&load, experiment.as_ref(), !faults.is_empty())?;
     let plain = experiment.is_none() && faults.is_empty();
-    best_of::check(&load, base.primary, plain, axes.iter().map(|axis| axis.key))?;
+    best_of::check(&load, base.primary, plain, swept())?;
     let loads: Vec<Load> =
         load.best_of.iter().map(|setting| setting.on(&load)).chain([load.clone()]).collect();
     for load in &loads {

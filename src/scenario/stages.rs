@@ -4,11 +4,12 @@
 //! itself, as a rate that changes has no latency of its own. Until the window begins the load goes
 //! at the first rate.
 
-use super::check::{Check, FASTEST, check, refuse};
+use super::check::{Check, FASTEST, LONGEST, check, refuse};
 use super::experiment::Experiment;
-use super::load::{Load, LoadKeys, Model};
+use super::load::{FixedRate, Load, LoadKeys, Model};
 use crate::schedule::Stage;
 use crate::units::{Rate, Span};
+use crate::yaml::Problem;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,15 +17,15 @@ use serde::Deserialize;
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct StageKeys {
-    /// A step: messages a second, all the time.
+    /// A step: messages or bytes a second, all the time.
     #[serde(default)]
-    pub rate: Option<Rate>,
+    pub rate: Option<FixedRate>,
     /// A ramp: where it begins; without it, where the load is by then.
     #[serde(default)]
-    pub from: Option<Rate>,
+    pub from: Option<FixedRate>,
     /// A ramp: where it ends.
     #[serde(default)]
-    pub to: Option<Rate>,
+    pub to: Option<FixedRate>,
     /// How long it lasts, in whole seconds.
     #[serde(rename = "for")]
     pub length: Span,
@@ -39,22 +40,23 @@ const SECOND: Span = Span::from_secs(1);
 
 impl StageKeys {
     /// From which rate to which, for a load that is at `now`; `None` of a ramp from nowhere.
-    fn ends(&self, now: Option<Rate>) -> Option<(Rate, Rate)> {
-        match (self.rate, self.to) {
+    fn ends(&self, now: Option<Rate>, mean_bytes: f64) -> Option<(Rate, Rate)> {
+        let number = |rate: FixedRate| rate.in_messages(mean_bytes);
+        match (self.rate.map(number), self.to.map(number)) {
             (Some(rate), _) => Some((rate, rate)),
-            (None, Some(to)) => Some((self.from.or(now)?, to)),
+            (None, Some(to)) => Some((self.from.map(number).or(now)?, to)),
             (None, None) => None,
         }
     }
 }
 
-/// The stages that are measured, in order; `rate` is that of the load before them.
-pub(super) fn unfold(keys: &[StageKeys], rate: Option<Rate>) -> Vec<Stage> {
+/// The stages that are measured, in order, of messages of so many bytes on the average.
+pub(super) fn unfold(load: &LoadKeys, mean_bytes: f64) -> Vec<Stage> {
     let mut stages = Vec::new();
-    let mut now = rate;
-    for key in keys {
+    let mut now = load.fixed_rate(mean_bytes);
+    for key in load.stages.iter().flatten() {
         // What has no ends is refused.
-        let Some((from, to)) = key.ends(now) else { continue };
+        let Some((from, to)) = key.ends(now, mean_bytes) else { continue };
         now = Some(to);
         let seconds = key.length.nanos() / SECOND.nanos();
         let parts = if from == to { 1 } else { (seconds / LEAST_PART_S).clamp(1, MOST_PARTS) };
@@ -74,39 +76,58 @@ pub(super) fn unfold(keys: &[StageKeys], rate: Option<Rate>) -> Vec<Stage> {
     stages
 }
 
-/// What only the file shows.
-pub(super) fn keys(load: &LoadKeys) -> Check {
-    if load.stages.is_empty() {
-        return Ok(());
-    }
+/// What only the file shows, of which keys `swept` are varied.
+pub(super) fn keys<'a>(
+    load: &LoadKeys,
+    mean_bytes: f64,
+    mut swept: impl Iterator<Item = &'a str>,
+) -> Check {
+    let Some(stages) = &load.stages else { return Ok(()) };
+    let example = "write `stages: [{rate: 1k/s, for: 30s}, {to: 10k/s, for: 1m}]`";
+    check(!stages.is_empty(), "load.stages", "there is no stage", example)?;
     let what = "`load.stages` say how long the window is";
     check(load.duration.is_none(), "load.duration", what, "remove one of both")?;
-    let mut now = load.rate.and_then(super::load::RateKey::fixed);
-    for (index, stage) in load.stages.iter().enumerate() {
-        let key = |tail: &str| format!("load.stages.{index}.{tail}");
-        let StageKeys { rate, from, to, length } = *stage;
-        let step = rate.is_some();
-        let (what, remedy) = ("a stage is a step or a ramp", "write `rate`, or `from` and `to`");
-        check(step != (from.is_some() || to.is_some()), &key("rate"), what, remedy)?;
-        check(step || to.is_some(), &key("to"), "the ramp has no end", "add `to: 10k/s`")?;
-        let what = "the ramp begins nowhere";
-        check(stage.ends(now).is_some(), &key("from"), what, "add `from: 1k/s`, or `load.rate`")?;
-        now = rate.or(to);
-        for (name, rate) in [("rate", rate), ("from", from), ("to", to)] {
-            let Some(rate) = rate else { continue };
-            let what = "a rate of zero sends nothing";
-            let some = rate.micro_per_s() > 0;
-            check(some, &key(name), what, "write a rate above zero, such as `10k/s`")?;
-            let what = format_args!("no generator on one machine offers more than {FASTEST}");
-            check(rate <= FASTEST, &key(name), what, "lower it")?;
-        }
-        let whole = length >= SECOND && length.nanos().is_multiple_of(SECOND.nanos());
-        let what = "a stage lasts whole seconds, one at least";
-        check(whole, &key("for"), what, "write a duration such as `30s`")?;
+    let goes_on = stages.first().is_some_and(|first| first.ends(None, mean_bytes).is_none());
+    let what = "`load.stages` say the rates, and `load.rate` is that of the warm-up alone";
+    let varied = swept.any(|key| key == "load.rate") && !goes_on;
+    check(!varied, "matrix.load.rate", what, "remove it from the matrix, or `load.stages`")?;
+    let mut now = load.fixed_rate(mean_bytes);
+    for (index, keys) in stages.iter().enumerate() {
+        now = stage(index, keys, now, mean_bytes)?;
     }
-    let many = unfold(&load.stages, now).len();
+    let many = unfold(load, mean_bytes).len();
     let what = format_args!("{many} stages with the parts of ramps, more than {MOST_STAGES}");
     check(many <= MOST_STAGES, "load.stages", what, "leave some out")
+}
+
+/// One of them, of a load that is at `now`; returns where it is after it.
+fn stage(
+    index: usize,
+    keys: &StageKeys,
+    now: Option<Rate>,
+    mean_bytes: f64,
+) -> Result<Option<Rate>, Problem> {
+    let key = |tail: &str| format!("load.stages.{index}.{tail}");
+    let StageKeys { rate, from, to, length } = *keys;
+    let step = rate.is_some();
+    let (what, remedy) = ("a stage is a step or a ramp", "write `rate`, or `from` and `to`");
+    check(step != (from.is_some() || to.is_some()), &key("rate"), what, remedy)?;
+    check(step || to.is_some(), &key("to"), "the ramp has no end", "add `to: 10k/s`")?;
+    let (ends, what) = (keys.ends(now, mean_bytes), "the ramp begins nowhere");
+    check(ends.is_some(), &key("from"), what, "add `from: 1k/s`, or `load.rate`")?;
+    for (name, rate) in [("rate", rate), ("from", from), ("to", to)] {
+        let Some(rate) = rate.map(|rate| rate.in_messages(mean_bytes)) else { continue };
+        let what = "a rate of zero sends nothing";
+        let some = rate.micro_per_s() > 0;
+        check(some, &key(name), what, "write a rate above zero, such as `10k/s`")?;
+        let what = format_args!("no generator on one machine offers more than {FASTEST}");
+        check(rate <= FASTEST, &key(name), what, "lower it")?;
+    }
+    let whole = length >= SECOND && length.nanos().is_multiple_of(SECOND.nanos());
+    let what = "a stage lasts whole seconds, one at least";
+    check(whole, &key("for"), what, "write a duration such as `30s`")?;
+    check(length <= LONGEST, &key("for"), format_args!("longer than {LONGEST}"), "shorten it")?;
+    Ok(ends.map(|(_, end)| end))
 }
 
 /// Where a load with stages cannot be asked for.
@@ -137,6 +158,15 @@ mod tests {
              {load}}}\n{rest}"
         );
         from_text("t.yaml", &text, &Overrides::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn stages_of_bytes_are_so_many_messages() {
+        let written = "stages: [{rate: 1MB/s, for: 5s}, {to: 4MB/s, for: 4s}]";
+        let load = scenario(written, "message: {size: 500B}").unwrap().cells().remove(0).load;
+        let found: Vec<String> = load.stages.iter().map(ToString::to_string).collect();
+        assert_eq!(load.rate, Some(Rate::per_second(2000)));
+        assert_eq!(found, ["2k/s for 5s", "2k/s to 8k/s for 4s"]);
     }
 
     fn stages(load: &str) -> (Option<Rate>, Span, Vec<String>) {
@@ -183,6 +213,11 @@ mod tests {
             ("stages: [{to: 2k/s, for: 5s}]", "load.stages[0].from", "begins nowhere"),
             ("stages: [{from: 2k/s, for: 5s}]", "load.stages[0].to", "has no end"),
             ("stages: [{rate: 1k/s}]", "load.stages[0].for", "missing"),
+            ("stages: [{rate: 1k/s, for: 8d}]", "load.stages[0].for", "longer than 7d"),
+            ("stages: [{rate: 5Mbit/s, for: 8s}]", "load.stages[0].rate", "like `50MB/s`"),
+            ("rate: 50MBps", "load.rate", "like `50MB/s`"),
+            ("stages: []", "load.stages", "there is no stage"),
+            ("rate: 1k/s, stages: []", "load.stages", "there is no stage"),
             ("stages: [{rate: 90M/s, for: 5s}]", "load.stages[0].rate", "no generator"),
             (&format!("duration: 5s, {step}"), "load.duration", "remove one of both"),
             (&format!("messages: 5, {step}"), "load.stages", "has no window"),
@@ -198,6 +233,10 @@ mod tests {
             let error = scenario(step, rest).unwrap_err();
             assert!(error.contains("stages are for plain load"), "{error}");
         }
+        let error = scenario(step, "matrix: {load.rate: [1k/s, 2k/s]}\n").unwrap_err();
+        assert!(error.contains("that of the warm-up alone"), "{error}");
+        let goes_on = "rate: 1k/s, stages: [{to: 9k/s, for: 5s}]";
+        assert!(scenario(goes_on, "matrix: {load.rate: [1k/s, 2k/s]}\n").is_ok());
         let closed = "model: closed, stages: [{rate: 1k/s, for: 5s}]";
         let text =
             format!("schema: 1\nname: t\nquestion: Q?\nsystems: [kafka]\nload: {{{closed}}}\n");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// From the foundation up, one row a line. A file may import its own group and those of the rows
 /// above its own; groups of one row know nothing of each other.
 const ROWS: &[&[&str]] = &[
-    &["units", "clock", "random", "sanitize"],
+    &["units", "clock", "random", "regular_file", "sanitize"],
     &["model"],
     &["schedule", "payload", "stats", "record"],
     &["result"],

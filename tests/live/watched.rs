@@ -1,17 +1,15 @@
-//! Runs that are watched: figures that are scraped while they are measured, a view on a terminal of
-//! 80 columns and 24 lines, and what either costs. `script` is that terminal.
-//! `cargo test --release --test live watched:: -- --ignored --test-threads 1`
+//! Runs that are watched: figures that are scraped while they are measured, and a view on a terminal
+//! of 80 columns and 24 lines. `script` is that terminal. What either costs: `benches/watching.rs`.
 
 use crate::soak::{await_measured, scenario};
 use crate::support::harness::exe;
-use crate::support::program::{run, start_into};
-use brokerbench::result::{RunFolder, Summary};
+use crate::support::program::start_into;
+use brokerbench::result::RunFolder;
 use std::fs::read_to_string;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// The page at `address`.
 fn page(address: &str) -> std::io::Result<String> {
@@ -102,49 +100,4 @@ fn a_view_is_drawn_and_its_key_ends_the_run_with_the_terminal_given_back() {
 
 fn only_run(results: &Path) -> PathBuf {
     std::fs::read_dir(results.join("runs")).unwrap().next().unwrap().unwrap().path()
-}
-
-/// Messages through per second, and p99 end to end in ns.
-fn figures(folder: &Path) -> [f64; 2] {
-    let summary: Summary =
-        serde_json::from_str(&read_to_string(folder.join("summary.json")).unwrap()).unwrap();
-    let cell = &summary.cells[0];
-    let p99 = cell.latency.end_to_end.as_ref().unwrap().p99_ns.unwrap();
-    [cell.rates.goodput_per_s.unwrap(), p99 as f64]
-}
-
-/// With a reader every second, as Prometheus never is.
-fn watched_figures(load: &str, port: u16) -> [f64; 2] {
-    let results = tempfile::tempdir().unwrap();
-    let address = format!("127.0.0.1:{port}");
-    let mut terminal = on_a_terminal(results.path(), load, &format!("--tui --metrics {address}"));
-    while terminal.try_wait().unwrap().is_none() {
-        // Before the run listens there is nobody.
-        let _ = page(&address);
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    figures(&only_run(results.path()))
-}
-
-#[test]
-#[ignore = "needs real brokers"]
-fn watching_changes_a_fast_load_by_less_than_its_own_spread() {
-    let load = scenario("[kafka]", "rate: 100k/s, duration: 20s");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (mut alone, mut watched) = (Vec::new(), Vec::new());
-    for _ in 0..5 {
-        alone.push(figures(&run(&load, &[], &[]).folder()));
-        watched.push(watched_figures(&load, free));
-    }
-    for (at, name) in ["goodput", "p99"].into_iter().enumerate() {
-        let sorted = |all: &[[f64; 2]]| {
-            let mut values: Vec<f64> = all.iter().map(|figures| figures[at]).collect();
-            values.sort_by(f64::total_cmp);
-            values
-        };
-        let (alone, watched) = (sorted(&alone), sorted(&watched));
-        eprintln!("{name}: alone {alone:?}, watched {watched:?}");
-        let spread = alone[4] - alone[0];
-        assert!((watched[2] - alone[2]).abs() <= spread, "{name}: over {spread}");
-    }
 }

@@ -58,7 +58,9 @@ pub(super) fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, Scenari
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
         (None, None) => {
-            return Err(refuse("it begins with none of redis://, rediss:// and unix:///"));
+            return Err(refuse(
+                "it begins with none of redis://, rediss:// and unix:/// (three slashes: a whole path)",
+            ));
         }
     };
     let (userinfo, rest) =

@@ -17,7 +17,7 @@ use super::{Access, SecretString, Terms, Tls};
 use crate::model::{Service, Software, System};
 use crate::scenario::{NOT_FOR_CLIENT, raw_settings};
 use crate::yaml::{Problem, ScenarioError, YamlNode, decode, read};
-use address::{SENTINEL, host_and_port, socket_or_server};
+use address::{SENTINEL, SOCKET, host_and_port, socket_or_server};
 use keys::{KafkaKeys, RedisKeys, TargetsFile, TlsKeys, TlsMap};
 use logins::{LoginPlace, Logins};
 use std::collections::BTreeMap;
@@ -285,6 +285,11 @@ fn redis_of(
 ) -> Result<Reach, Problem> {
     let addresses = redis_addresses(block, &keys)?;
     let tls = tls_of(block, keys.tls.take(), folder)?;
+    let socket = keys.address.as_ref().is_some_and(|address| address.starts_with(SOCKET));
+    if socket && tls.is_some() {
+        let (what, remedy) = ("a unix socket has no TLS", "remove `tls`, or write host:port");
+        return Err(Problem::new([block, "tls"], what, remedy));
+    }
     let place = LoginPlace { block, address: &addresses[0], tls: tls.is_some(), folder, around };
     let logins = place.redis(&mut keys)?;
     let terms = Terms {

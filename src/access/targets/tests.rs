@@ -383,6 +383,7 @@ fn sentinels_and_sockets_are_addresses_of_redis() {
         ("primary: orders", "redis"),
         ("sentinels: [a, 'redis://b']", "redis.sentinels[1]"),
         ("address: unix://run", "redis.address"),
+        ("address: unix:///run/redis.sock\n  tls: true", "redis.tls"),
     ] {
         let error = redis(rest).err().unwrap();
         assert_eq!(&*error.problem.key(), key, "{error}");

@@ -12,6 +12,7 @@
 use crate::model::{Measure, Unit, measure::STATISTICS, metric, three_digits};
 use crate::result::{self, CellSummary, ThresholdResult};
 use crate::stats::compare::{GeometricMean, Side, decide, margin};
+use crate::units::ByteRate;
 use crate::yaml::{Problem, suggest};
 use itertools::Itertools;
 use std::fmt;
@@ -52,6 +53,8 @@ const OPS: [Op; 5] = [
     Op { sign: ">", holds: f64::gt, side: Some(Side::Above) },
 ];
 
+const IN_BYTES: &str =
+    "`goodput` counts messages; its bytes are `rates.goodput_bytes_per_s > 10MB/s`";
 const GRAMMAR: &str = "write it like `end_to_end.p99 < 50ms`, `kafka: counts.lost == 0` or \
                        `ratio(goodput, kafka, redis-streams) > 1.05`";
 
@@ -133,7 +136,11 @@ impl Threshold {
                 None => (None, left),
             };
             let measure = measure(name)?;
-            let limit = measure.unit().parse(right).map_err(|problem| fail(&problem, ""))?;
+            let limit = measure.unit().parse(right).map_err(|problem| {
+                let bytes = measure.metric == metric::GOODPUT && right.parse::<ByteRate>().is_ok();
+                let (what, remedy) = problem.split_once("; ").unwrap_or((&problem, GRAMMAR));
+                fail(what, if bytes { IN_BYTES } else { remedy })
+            })?;
             (measure, Subject::Cells(scope), limit)
         };
         // No figure is negative, and a ratio of two positive ones is above zero.

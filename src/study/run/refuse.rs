@@ -95,7 +95,9 @@ fn open_files_of(cell: &Cell) -> (u64, u64) {
     let streams = cell.config.cluster.map_or(1, |_| cell.config.partitions());
     let clients = (publishing + consuming) * u64::from(streams);
     match cell.config.system.software() {
-        Software::Redis | Software::Sns | Software::Fake => (clients + OF_A_PROCESS, clients + OF_A_PROCESS),
+        Software::Redis | Software::Sns | Software::Fake => {
+            (clients + OF_A_PROCESS, clients + OF_A_PROCESS)
+        }
         Software::Kafka => {
             let nodes = u64::from(cell.config.nodes);
             let each = nodes + 1 + OF_A_KAFKA_CLIENT;

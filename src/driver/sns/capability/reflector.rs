@@ -249,7 +249,9 @@ mod tests {
         for slot in 0..MANY {
             let payload = &slot.to_be_bytes();
             let connection = (slot % 2) as u16;
-            publisher.submit(Outgoing { slot, connection, payload, ..Outgoing::default() }).unwrap();
+            publisher
+                .submit(Outgoing { slot, connection, payload, ..Outgoing::default() })
+                .unwrap();
         }
         publisher.flush().unwrap();
         let (deadline, mut ends) = (clock.now_ns() + 20_000_000_000, vec![]);
