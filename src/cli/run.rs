@@ -183,7 +183,7 @@ pub fn environment<'a>(
     fetch: bool,
 ) -> Result<Chosen, Failure> {
     let asked = |environment| Chosen { environment, because: "asked for".into() };
-    let chosen = match (external(args)?, args.kind) {
+    let mut chosen = match (external(args)?, args.kind) {
         (Some(external), EnvironmentKind::Auto) => {
             Chosen { environment: Box::new(external), because: "addresses are given".into() }
         }
@@ -196,12 +196,12 @@ pub fn environment<'a>(
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
-    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
+    let scenarios: Vec<&Scenario> = scenarios.into_iter().collect();
+    let missing = study::missing(chosen.environment.as_mut(), scenarios.iter().copied());
+    all_there(missing.into_iter().map(Failure::from).collect())?;
+    let labels = scenarios.iter().flat_map(|scenario| &scenario.systems);
     let needed: BTreeSet<_> =
         labels.map(|(_, config)| (config.system.software(), config.server)).collect();
-    let software: BTreeSet<_> = needed.iter().map(|(software, _)| *software).collect();
-    let lacks = software.into_iter().filter_map(|software| chosen.environment.lacks(software));
-    all_there(lacks.map(Failure::from).collect())?;
     if chosen.environment.name() == "native" {
         provide(needed, fetch)?;
     }

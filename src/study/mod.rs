@@ -2,9 +2,11 @@
 //! self-check of the instrument.
 
 mod broker;
+mod missing;
 mod run;
 pub mod selfcheck;
 
+pub use missing::missing;
 pub use run::{FinishedStudy, Step, Study, StudyObserver, run};
 
 use crate::driver::DriverError;

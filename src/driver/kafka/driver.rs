@@ -174,6 +174,13 @@ impl Driver for KafkaDriver {
         System::Kafka
     }
 
+    fn look(&self) -> Result<(), DriverError> {
+        match self.cell.config.existing() {
+            Some(topic) => self.find(topic).map(drop),
+            None => Ok(()),
+        }
+    }
+
     fn prepare(&self) -> Result<(), DriverError> {
         if self.cell.config.existing().is_some() {
             return self.take_up();
