@@ -173,3 +173,53 @@ fn what_is_missing_is_told_before_anything_is_measured_and_all_of_it() {
         ],
     );
 }
+
+/// What Kafka says of it stands there, and the key: before anything is measured where it runs
+/// already, and as soon as it is asked where it is started here.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_topic_that_kafka_refuses_is_told_in_its_words_with_the_key() {
+    let (_native, _broker, address) = kafka(1);
+    for (topic, words) in [
+        ("replicas: 3", ["only 1 broker(s) are registered", "correct `topic.replicas`"]),
+        (
+            "config: {retention.ms: banana}",
+            [
+                "Invalid value banana for configuration retention.ms",
+                "correct `topic.config.retention.ms`",
+            ],
+        ),
+        ("config: {nope: 1}", ["Unknown topic config name: nope", "correct `topic.config.nope`"]),
+    ] {
+        let systems = format!("{{redis-lists: {{}}, kafka: {{topic: {{{topic}}}}}}}");
+        let server = RedisServer::start(&[]);
+        let redis = format!("redis://127.0.0.1:{}", server.port);
+        let args = ["--kafka", &address, "--redis", &redis];
+        refused_at_once(&scenario(&systems, OPEN), &args, &words);
+    }
+    let systems = "{kafka: {topic: {config: {retention.ms: banana}}}}";
+    let words = ["Invalid value banana", "correct `topic.config.retention.ms`"];
+    run(&scenario(systems, OPEN), &[], &[]).with(3, &words);
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_compacted_takes_messages_with_keys_and_that_is_told_before_the_load() {
+    let mut config = SystemConfig::defaults(System::Kafka);
+    config.broker.insert("log.cleanup.policy".into(), "compact".into());
+    let (_native, _broker, address) = kafka_of(&config, "partitions: 2");
+    let args = ["--kafka", &*address];
+    for (topic, words) in [
+        ("name: orders, partitions: 2", ["use the topic `orders`", "add `message: {key:"]),
+        ("partitions: 2", ["make a topic refused", "cleanup.policy: delete"]),
+    ] {
+        let systems = format!("{{kafka: {{topic: {{{topic}}}}}}}");
+        refused_at_once(&scenario(&systems, OPEN), &args, &words);
+        let keyed = scenario(&systems, OPEN);
+        run(&keyed.replace("size: 100B", "size: 100B, key: {count: 10}"), &args, &[]).measured();
+    }
+    let read = "{kafka: {topic: {name: orders, partitions: 2}}}";
+    run(&scenario(read, READ), &args, &[]).measured();
+    let deleted = "{kafka: {topic: {config: {cleanup.policy: delete}}}}";
+    run(&scenario(deleted, OPEN), &args, &[]).measured();
+}

@@ -4,6 +4,7 @@
 use super::clients::{Clients, refused, timed_out};
 use super::load::client_log::KafkaContext;
 use super::settings::secret;
+use super::wish::wished;
 use crate::driver::DriverError;
 use crate::scenario::Topic;
 use rdkafka::admin::{
@@ -18,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 /// How long the brokers may take to make a topic and elect its leaders.
 const MAKE: Duration = Duration::from_secs(30);
 /// As many as the cluster makes where nobody says how many.
-const DEFAULT_COPIES: i32 = -1;
+pub const DEFAULT_COPIES: i16 = -1;
 /// How long one answer to a deletion or a question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How much longer for each partition: a broker makes and deletes the files of a few hundred a
@@ -108,19 +109,19 @@ impl Admin {
         use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation};
         let Clients { settings, log, clock, .. } = &self.clients;
         let limit = MAKE + self.longer;
-        let made = match self.create(name, topic, topic.replicas.into(), limit)? {
-            // Where a cluster demands more than the one copy that nobody asked for: its default.
-            Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
-                self.create(name, topic, DEFAULT_COPIES, limit)?
-            }
-            made => made,
-        };
+        let mut copies = i16::try_from(topic.replicas).unwrap_or(i16::MAX);
+        let mut made = self.create(name, topic, copies, limit)?;
+        // Where a cluster demands more than the one copy that nobody asked for: its default.
+        if matches!(made, Err(InvalidReplicationFactor | PolicyViolation)) && copies == 1 {
+            copies = DEFAULT_COPIES;
+            made = self.create(name, topic, copies, limit)?;
+        }
         if let Err(code) = made {
-            let policy = match code {
-                PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
-                _ => "",
+            let why = match wished(settings, name, topic, copies) {
+                Some(Err(refusal)) => refusal.told(topic),
+                _ => log.explain(code),
             };
-            return Err(refused("make a topic", log.explain(format!("{name}: {code}{policy}"))));
+            return Err(refused("make a topic", format!("{name}: {why}")));
         }
         // The brokers must agree.
         let deadline_ns = clock.now_ns() + limit.as_nanos() as u64;
@@ -171,10 +172,11 @@ impl Admin {
         &self,
         name: &str,
         topic: &Topic,
-        copies: i32,
+        copies: i16,
         limit: Duration,
     ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
-        let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
+        let mut new =
+            NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies.into()));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }

@@ -65,7 +65,7 @@ impl KafkaDriver {
     }
 
     /// Settings of broker and topic; of a reflector there are none.
-    fn told(&self) -> Result<&(Entries, Entries), DriverError> {
+    pub(super) fn told(&self) -> Result<&(Entries, Entries), DriverError> {
         if self.told.get().is_none() && !reflector::is_one(&self.target.addresses) {
             let _ = self.told.set(self.read_settings()?);
         }
@@ -177,7 +177,7 @@ impl Driver for KafkaDriver {
     fn look(&self) -> Result<(), DriverError> {
         match self.cell.config.existing() {
             Some(topic) => self.find(topic).map(drop),
-            None => Ok(()),
+            None => self.would_be_made(),
         }
     }
 

@@ -35,6 +35,9 @@ impl KafkaDriver {
             };
             return Err(refused(use_of(topic), why));
         }
+        // Who may not read its settings sees what the topic takes.
+        let policy = self.told().ok().and_then(|(_, topic)| topic.get("cleanup.policy"));
+        self.takes_keyless(&use_of(topic), policy, "")?;
         Ok((found, handle))
     }
 

@@ -17,6 +17,7 @@ mod survival;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod wish;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
 pub use capability::reflector::start as reflector;
