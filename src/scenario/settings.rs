@@ -219,6 +219,9 @@ fn wrong(refused: &[&str], key: &str, value: Option<&str>) -> Option<(&'static s
     ))
 }
 
+/// As whom Kafka lets a client write to the topics of its own books.
+const INTERNAL_CLIENT: (&str, &str) = ("client.id", "__admin_client");
+
 pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
         let lower = entry.key.to_ascii_lowercase();
@@ -229,8 +232,13 @@ pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> R
         let bare = || {
             ("a topic's setting stands here under its bare name", "leave the prefix `topic.` out")
         };
-        let wrong = wrong(refused, &entry.key, entry.node.scalar().as_deref())
-            .or_else(|| prefixed.then(bare));
+        let value = entry.node.scalar();
+        let (key, name) = INTERNAL_CLIENT;
+        let internal = client && lower == key && value.as_deref() == Some(name);
+        let reserved = || ("this name is that of a part of Kafka itself", "choose another");
+        let wrong = wrong(refused, &entry.key, value.as_deref())
+            .or_else(|| prefixed.then(bare))
+            .or_else(|| internal.then(reserved));
         if let Some((what, remedy)) = wrong {
             let full = path.iter().copied().chain([entry.key.as_str()]);
             return Err(Problem::new(full, what, remedy).of_key());
@@ -250,6 +258,22 @@ mod tests {
              load: {{model: closed, messages: 100}}\nmessage: {{size: 100B}}\n"
         );
         from_text("t", &text, &Overrides::default()).map(drop).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nobody_passes_for_a_part_of_kafka() {
+        for (id, right) in [("__admin_client", false), ("admin", true)] {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nload: {{model: closed}}\n\
+                 systems: {{kafka: {{client: {{client.id: {id}}}}}}}\n"
+            );
+            let found = from_text("t", &text, &Overrides::default());
+            let told = found.map(drop).map_err(|error| error.to_string());
+            let refused = told
+                .as_ref()
+                .is_err_and(|text| text.contains("client.id") && text.contains("choose another"));
+            assert_eq!((told.is_ok(), refused), (right, !right), "{told:?}");
+        }
     }
 
     #[test]
