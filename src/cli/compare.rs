@@ -13,6 +13,7 @@ use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, github, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
+use crate::driver;
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
@@ -129,11 +130,13 @@ type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
 /// All scenarios, before any of them runs; what is wrong with one is said at once.
 fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
     let profile = overrides.profile.as_deref().unwrap_or_default();
-    let read = plan.into_iter().map(|planned| match scenario::load(&planned.scenario, overrides) {
-        Ok(scenario) => Ok((planned, scenario)),
-        Err(error) => {
-            complain(&format!("{}: {error}", planned.scenario));
-            Err((planned, Failure::from(error)))
+    let read = plan.into_iter().map(|planned| {
+        match scenario::load_judged(&planned.scenario, overrides, &driver::judge) {
+            Ok(scenario) => Ok((planned, scenario)),
+            Err(error) => {
+                complain(&format!("{}: {error}", planned.scenario));
+                Err((planned, Failure::from(error)))
+            }
         }
     });
     let (scenarios, mut unread): (Vec<_>, Vec<_>) = read.partition_result();

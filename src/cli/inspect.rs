@@ -4,6 +4,7 @@ use super::args::{Cli, OverrideArgs, SchemaOf};
 use super::exit::{Code, Failure};
 use super::{Outcome, out, say};
 use crate::claims::{self, Material};
+use crate::driver;
 use crate::model::metric;
 use crate::result::{Comparison, RunFolder, Summary, files};
 use crate::scenario::{self, Overrides};
@@ -29,7 +30,7 @@ pub fn metrics() -> Outcome {
 }
 
 pub fn explain(name: &str, spreads: &Path, overrides: &OverrideArgs) -> Outcome {
-    let scenario = scenario::load(name, &overrides.into())?;
+    let scenario = scenario::load_judged(name, &overrides.into(), &driver::judge)?;
     let mut text = scenario.explain();
     if spreads.exists() {
         let shown = claims::can_show(&scenario, &measured_before(spreads)?);
@@ -56,7 +57,7 @@ fn measured_before(path: &Path) -> Result<Comparison, Failure> {
 pub fn validate(scenarios: &[String]) -> Outcome {
     let mut failures = Vec::new();
     for name in scenarios {
-        match scenario::validate(name) {
+        match scenario::validate(name, &driver::judge) {
             Ok(found) => {
                 out(&format!("{name}: valid ({} cells)", found.cells().len()));
                 for warning in found.warnings() {

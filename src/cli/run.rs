@@ -10,6 +10,7 @@ use super::signals::Interrupt;
 use super::time_left::TimeLeft;
 use super::{Outcome, complain, github, loudness, out, out_json, say, selfcheck, tag, width};
 use crate::access::{Around, load_targets, targets_from_flags};
+use crate::driver;
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
 use crate::result::{HeldAgainst, Manifest, Status, Summary, files};
 use crate::scenario::{self, Overrides, Scenario, Threshold};
@@ -26,7 +27,7 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let mut scenarios = args
         .scenarios
         .iter()
-        .map(|name| scenario::load(name, &overrides))
+        .map(|name| scenario::load_judged(name, &overrides, &driver::judge))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter().try_for_each(Scenario::ready)?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;

@@ -181,11 +181,27 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
         if let Some(refused) = raw {
             raw_settings(&["systems", label, &entry.key], &entry.node, refused)?;
         }
+        if entry.key == "broker" && system.software() == Software::Kafka {
+            known_to_kafka(label, &entry.node)?;
+        }
         if let Some(config) = entry.node.get(&["config"]).filter(|_| entry.key == "topic") {
             raw_settings(&["systems", label, "topic", "config"], config, &[])?;
         }
     }
     Ok(())
+}
+
+/// Kafka ignores what it does not know without a word, where Redis does not start: what is no name
+/// of Kafka's at all would be measured as if it had been set.
+fn known_to_kafka(label: &str, broker: &YamlNode) -> Result<(), Problem> {
+    match broker.entries().iter().find(|entry| !entry.key.contains('.')) {
+        None => Ok(()),
+        Some(entry) => {
+            let what = "Kafka has no such setting: their names have a dot, as `log.segment.bytes`";
+            let path = ["systems", label, "broker", &entry.key];
+            Err(Problem::new(path, what, "correct it, or remove it").of_key())
+        }
+    }
 }
 
 /// What is wrong with a raw setting of a broker, and what to do about it: asked again by whoever is
@@ -288,6 +304,7 @@ mod tests {
         for (system, key, value) in [
             ("kafka", "num.io.threads", r#""8\nlisteners=PLAINTEXT://0.0.0.0:9092""#),
             ("kafka", "a=b", "c"),
+            ("kafka", "appendfsync", "always"),
             ("kafka", "''", "c"),
             ("kafka", "listeners", "PLAINTEXT://0.0.0.0:9092"),
             ("kafka", "Listeners", "PLAINTEXT://0.0.0.0:9092"),
