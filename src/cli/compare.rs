@@ -7,17 +7,19 @@ use super::args::CompareArgs;
 use super::ending::{one_line, results_flag};
 use super::exit::{Code, Failure, worst};
 use super::live::Watching;
-use super::run::{Chosen, Session, environment, measure};
+use super::run::{Chosen, Session, all_there, environment, measure};
 use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, github, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
 use crate::driver;
+use crate::environment::Environment;
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
+use crate::study;
 use itertools::Itertools;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +30,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let overrides =
         Overrides { profile: Some(args.profile.clone()), seed: args.seed, ..Overrides::default() };
     let tags = tag::all(&args.tags)?;
-    let (scenarios, unread) = read(plan, &overrides)?;
+    let (scenarios, mut unread) = read(plan, &overrides)?;
     let results = &args.results.results;
     let dir = results.join(&args.profile);
     let before = older_table(&dir, args)?;
@@ -37,6 +39,14 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let suite = Suite::open(results, &args.profile, resume, args.mixed_builds)?;
     let all = scenarios.iter().map(|(_, scenario)| scenario);
     let mut chosen = environment(&args.environment, all, args.fetch.fetch)?;
+    let kept = |scenario: &Scenario, environment: &str| {
+        args.resume && suite.finished(scenario, environment).is_some()
+    };
+    let (scenarios, unserved) = served(scenarios, chosen.environment.as_mut(), kept)?;
+    unread.extend(unserved);
+    if scenarios.is_empty() {
+        return Err(nothing(unread, interrupt));
+    }
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
         chosen.environment.explore();
@@ -151,6 +161,31 @@ fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
             Ok((scenarios, unread))
         }
     }
+}
+
+/// Those for which brokers that run already have all that is needed, and what is wrong with each of
+/// the others, which is said at once. What is kept of an earlier run needs none.
+fn served(
+    scenarios: Vec<(Planned, Scenario)>,
+    environment: &mut dyn Environment,
+    kept: impl Fn(&Scenario, &str) -> bool,
+) -> Result<Read, Failure> {
+    let all: Vec<&Scenario> = scenarios.iter().map(|(_, scenario)| scenario).collect();
+    all_there(study::unanswered(environment, &all))?;
+    let name = environment.name();
+    let serve = |(planned, scenario): (Planned, Scenario)| {
+        if kept(&scenario, name) {
+            return Ok((planned, scenario));
+        }
+        match all_there(study::missing(environment, &[&scenario])) {
+            Ok(()) => Ok((planned, scenario)),
+            Err(failure) => {
+                complain(&format!("{}: {}", scenario.name, failure.message));
+                Err((planned, failure))
+            }
+        }
+    };
+    Ok(scenarios.into_iter().map(serve).partition_result())
 }
 
 /// The table that a part is merged into.

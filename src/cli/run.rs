@@ -34,6 +34,8 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let held = baseline::of_scenarios(args, &scenarios)?;
     let watching = Watching::begin(&args.live)?;
     let mut chosen = environment(&args.environment, &scenarios, args.fetch.fetch)?;
+    let all: Vec<&Scenario> = scenarios.iter().collect();
+    all_there(study::missing(chosen.environment.as_mut(), &all))?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
     let mut session = Session { results, selfcheck: None, tags, time_left, watching, interrupt };
@@ -184,7 +186,7 @@ pub fn environment<'a>(
     fetch: bool,
 ) -> Result<Chosen, Failure> {
     let asked = |environment| Chosen { environment, because: "asked for".into() };
-    let mut chosen = match (external(args)?, args.kind) {
+    let chosen = match (external(args)?, args.kind) {
         (Some(external), EnvironmentKind::Auto) => {
             Chosen { environment: Box::new(external), because: "addresses are given".into() }
         }
@@ -197,10 +199,7 @@ pub fn environment<'a>(
         (None, _) => asked(native()?),
     };
     say(&format!("environment: {} ({})", chosen.environment.name(), chosen.because));
-    let scenarios: Vec<&Scenario> = scenarios.into_iter().collect();
-    let missing = study::missing(chosen.environment.as_mut(), scenarios.iter().copied());
-    all_there(missing.into_iter().map(Failure::from).collect())?;
-    let labels = scenarios.iter().flat_map(|scenario| &scenario.systems);
+    let labels = scenarios.into_iter().flat_map(|scenario| &scenario.systems);
     let needed: BTreeSet<_> =
         labels.map(|(_, config)| (config.system.software(), config.server)).collect();
     if chosen.environment.name() == "native" {
@@ -211,7 +210,8 @@ pub fn environment<'a>(
 }
 
 /// What is missing is told before anything is started, all of it at once.
-pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
+pub fn all_there<E: Into<Failure>>(missing: Vec<E>) -> Result<(), Failure> {
+    let missing: Vec<Failure> = missing.into_iter().map(E::into).collect();
     let told = missing.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>();
     match missing.first() {
         Some(first) => Err(Failure::new(first.code, told.join("\n"))),

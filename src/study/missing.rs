@@ -1,47 +1,65 @@
 //! What brokers that run already lack of what scenarios need: asked before anything is measured,
-//! and all of it, so that nobody waits for a measurement to hear of the next thing.
+//! and all of it, so that nobody waits for a measurement to hear of the next thing. Brokers that
+//! are started here are not concerned.
 
 use super::StudyError;
 use crate::clock::Clock;
 use crate::driver::{self, DriverError};
-use crate::environment::{Environment, EnvironmentError};
-use crate::model::Software;
+use crate::environment::{Broker, Environment, EnvironmentError};
+use crate::model::{Software, System};
 use crate::scenario::{Cell, Scenario, SystemConfig};
 use itertools::Itertools;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Each thing once, with every label that it concerns. Brokers that are started here are not
-/// concerned, but for what they are started from.
-pub fn missing<'a>(
-    environment: &mut dyn Environment,
-    scenarios: impl IntoIterator<Item = &'a Scenario>,
-) -> Vec<StudyError> {
-    let scenarios: Vec<&Scenario> = scenarios.into_iter().collect();
-    let systems = scenarios.iter().flat_map(|scenario| &scenario.systems);
-    let software: BTreeSet<Software> =
-        systems.map(|(_, config)| config.system.software()).collect();
+/// Where no broker answers.
+pub fn unanswered(environment: &mut dyn Environment, scenarios: &[&Scenario]) -> Vec<StudyError> {
+    let systems = systems_of(scenarios).into_values();
+    systems.filter_map(|system| answering(environment, system).err()).collect()
+}
+
+/// The same, and what there is not that a label needs: each thing once, with every label that it
+/// concerns.
+pub fn missing(environment: &mut dyn Environment, scenarios: &[&Scenario]) -> Vec<StudyError> {
     let mut missing = Vec::new();
-    for software in software {
-        if let Some(error) = environment.lacks(software) {
-            missing.push(error.into());
-        } else if environment.name() == "external" {
-            let cells = scenarios.iter().flat_map(|scenario| scenario.cells());
-            let of_it =
-                |cell: &Cell| cell.config.system.software() == software && cell.cannot().is_none();
-            missing.extend(of_brokers(environment, &cells.filter(of_it).collect::<Vec<_>>()));
+    for (software, system) in systems_of(scenarios) {
+        match answering(environment, system) {
+            Err(error) => missing.push(error),
+            Ok(None) => {}
+            Ok(Some(broker)) => {
+                let of_it = |cell: &Cell| {
+                    cell.config.system.software() == software && cell.cannot().is_none()
+                };
+                let cells = scenarios.iter().flat_map(|scenario| scenario.cells());
+                let cells: Vec<Cell> = cells.filter(of_it).collect();
+                missing.extend(of_labels(broker.as_ref(), &cells));
+                missing.extend(broker.stop().err().map(StudyError::from));
+            }
         }
     }
     missing
 }
 
-/// Of cells on the brokers of one software.
-fn of_brokers(environment: &mut dyn Environment, cells: &[Cell]) -> Vec<StudyError> {
-    let Some(first) = cells.first() else { return Vec::new() };
-    // Nothing of a scenario, which its own turn reports as not set.
-    let broker = match environment.start(&SystemConfig::defaults(first.config.system)) {
-        Ok(broker) => broker,
-        Err(error) => return vec![error.into()],
-    };
+/// A system of each software.
+fn systems_of(scenarios: &[&Scenario]) -> BTreeMap<Software, System> {
+    let systems = scenarios.iter().flat_map(|scenario| &scenario.systems);
+    systems.map(|(_, config)| (config.system.software(), config.system)).collect()
+}
+
+/// `None` where brokers are started here.
+fn answering(
+    environment: &mut dyn Environment,
+    system: System,
+) -> Result<Option<Box<dyn Broker>>, StudyError> {
+    match environment.lacks(system.software()) {
+        Some(error) => Err(error.into()),
+        None if environment.name() != "external" => Ok(None),
+        // Nothing of a scenario, which its own turn reports as not set.
+        None => Ok(Some(environment.start(&SystemConfig::defaults(system))?)),
+    }
+}
+
+/// Of cells on one software.
+fn of_labels(broker: &dyn Broker, cells: &[Cell]) -> Vec<StudyError> {
     let target = broker.target(&format!("bb-look-{}", std::process::id()), Clock::start());
     // What the points of a sweep have in common is asked once.
     let mut asked: Vec<(&Cell, Option<DriverError>)> = Vec::new();
@@ -59,8 +77,7 @@ fn of_brokers(environment: &mut dyn Environment, cells: &[Cell]) -> Vec<StudyErr
             None => told.push((why, vec![&cell.label])),
         }
     }
-    let stopped = broker.stop().err().map(StudyError::from);
-    told.into_iter().map(|(why, labels)| refused(&labels, why)).chain(stopped).collect()
+    told.into_iter().map(|(why, labels)| refused(&labels, why)).collect()
 }
 
 fn refused(labels: &[&str], why: DriverError) -> StudyError {

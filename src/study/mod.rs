@@ -6,7 +6,7 @@ mod missing;
 mod run;
 pub mod selfcheck;
 
-pub use missing::missing;
+pub use missing::{missing, unanswered};
 pub use run::{FinishedStudy, Step, Study, StudyObserver, run};
 
 use crate::driver::DriverError;

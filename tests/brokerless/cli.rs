@@ -56,13 +56,18 @@ fn addresses_that_are_missing_or_dead_are_told_before_anything_is_started() {
     let text = ends_with(3, &dead);
     assert_names(&text, &["the address of Redis not found", "--redis", "--system"]);
     assert_eq!(text.matches("Kafka at 127.0.0.1:1 cannot be used").count(), 1, "{text}");
-    let redis = ["--redis", "redis://127.0.0.1:1"];
-    let text = ends_with(3, &[&dead[..], &redis].concat());
-    for software in ["Kafka", "Redis"] {
-        let words = format!("{software} at 127.0.0.1:1 cannot be used");
-        assert_eq!(text.matches(&words).count(), 1, "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let redis = ["--redis", "redis://127.0.0.1:1", "--results", folder.path().to_str().unwrap()];
+    let compare = ["compare", "--profile", "quick", "--kafka", "127.0.0.1:1"];
+    for command in [&dead[..], &compare] {
+        let text = ends_with(3, &[command, &redis].concat());
+        for software in ["Kafka", "Redis"] {
+            let words = format!("{software} at 127.0.0.1:1 cannot be used");
+            assert_eq!(text.matches(&words).count(), 1, "{text}");
+        }
+        assert!(!text.contains("not measured") && !text.contains("self-check"), "{text}");
+        assert!(!folder.path().join("runs").exists(), "{text}");
     }
-    assert!(!text.contains("not measured"), "{text}");
 }
 
 /// Each shell that is installed reads its script without a complaint.
