@@ -7,17 +7,20 @@ use super::args::CompareArgs;
 use super::ending::{one_line, results_flag};
 use super::exit::{Code, Failure, worst};
 use super::live::Watching;
-use super::run::{Chosen, Session, environment, measure};
+use super::run::{Chosen, Session, all_there, environment, measure};
 use super::services::{no_stand_in, read_managed};
 use super::signals::Interrupt;
 use super::suite::Suite;
 use super::time_left::TimeLeft;
 use super::{Loudness, Outcome, complain, github, loudness, out, raw, say, selfcheck, tag, width};
 use crate::claims::{self, ClaimError, Material, Planned};
+use crate::driver;
+use crate::environment::Environment;
 use crate::report;
 use crate::result::{Build, Comparison, Manifest, RunInfo, Summary};
 use crate::scenario::{self, Overrides, Scenario};
 use crate::stats::compare::LEAST_BLOCKS;
+use crate::study;
 use itertools::Itertools;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,7 +33,7 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let overrides =
         Overrides { profile: Some(args.profile.clone()), seed: args.seed, ..Overrides::default() };
     let tags = tag::all(&args.tags)?;
-    let (scenarios, unread) = match managed {
+    let (scenarios, mut unread) = match managed {
         true => (read_managed(&plan, &overrides, &args.systems)?, Vec::new()),
         false => read(plan, &overrides)?,
     };
@@ -43,6 +46,14 @@ pub fn compare(args: &CompareArgs, interrupt: &Interrupt) -> Outcome {
     let all = scenarios.iter().map(|(_, scenario)| scenario);
     let mut chosen = environment(&args.environment, &args.spend, all, args.fetch.fetch)?;
     no_stand_in(&chosen, &scenarios)?;
+    let kept = |scenario: &Scenario, environment: &str| {
+        args.resume && suite.finished(scenario, environment).is_some()
+    };
+    let (scenarios, unserved) = served(scenarios, chosen.environment.as_mut(), kept)?;
+    unread.extend(unserved);
+    if scenarios.is_empty() {
+        return Err(nothing(unread, interrupt));
+    }
     if scenarios.iter().all(|(_, scenario)| scenario.blocks < LEAST_BLOCKS as u32) {
         // Nothing here gives a verdict on speed, so one warm Kafka may serve all of it.
         chosen.environment.explore();
@@ -139,11 +150,13 @@ type Read = (Vec<(Planned, Scenario)>, Vec<(Planned, Failure)>);
 /// All scenarios, before any of them runs; what is wrong with one is said at once.
 fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
     let profile = overrides.profile.as_deref().unwrap_or_default();
-    let read = plan.into_iter().map(|planned| match scenario::load(&planned.scenario, overrides) {
-        Ok(scenario) => Ok((planned, scenario)),
-        Err(error) => {
-            complain(&format!("{}: {error}", planned.scenario));
-            Err((planned, Failure::from(error)))
+    let read = plan.into_iter().map(|planned| {
+        match scenario::load_judged(&planned.scenario, overrides, &driver::judge) {
+            Ok(scenario) => Ok((planned, scenario)),
+            Err(error) => {
+                complain(&format!("{}: {error}", planned.scenario));
+                Err((planned, Failure::from(error)))
+            }
         }
     });
     let (scenarios, mut unread): (Vec<_>, Vec<_>) = read.partition_result();
@@ -158,6 +171,31 @@ fn read(plan: Vec<Planned>, overrides: &Overrides) -> Result<Read, Failure> {
             Ok((scenarios, unread))
         }
     }
+}
+
+/// Those for which brokers that run already have all that is needed, and what is wrong with each of
+/// the others, which is said at once. What is kept of an earlier run needs none.
+fn served(
+    scenarios: Vec<(Planned, Scenario)>,
+    environment: &mut dyn Environment,
+    kept: impl Fn(&Scenario, &str) -> bool,
+) -> Result<Read, Failure> {
+    let all: Vec<&Scenario> = scenarios.iter().map(|(_, scenario)| scenario).collect();
+    all_there(study::unanswered(environment, &all))?;
+    let name = environment.name();
+    let serve = |(planned, scenario): (Planned, Scenario)| {
+        if kept(&scenario, name) {
+            return Ok((planned, scenario));
+        }
+        match all_there(study::missing(environment, &[&scenario])) {
+            Ok(()) => Ok((planned, scenario)),
+            Err(failure) => {
+                complain(&format!("{}: {}", scenario.name, failure.message));
+                Err((planned, failure))
+            }
+        }
+    };
+    Ok(scenarios.into_iter().map(serve).partition_result())
 }
 
 /// The table that a part is merged into. One that is measured as a whole keeps what was measured of

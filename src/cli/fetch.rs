@@ -46,7 +46,7 @@ pub fn provide(
         let found = match supply::look(software, server, ANSWER) {
             Ok(found) => found,
             Err(error) => {
-                missing.push(error.into());
+                missing.push(error);
                 continue;
             }
         };
@@ -60,7 +60,7 @@ pub fn provide(
             Supply::Absent(offer) if allowed || agreed(&offer) => {
                 get(software, offer)?;
             }
-            Supply::Absent(offer) => missing.push(offer.declined().into()),
+            Supply::Absent(offer) => missing.push(offer.declined()),
         }
     }
     all_there(missing)

@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::spend::explained;
 use super::{Outcome, out, say};
 use crate::claims::{self, Material};
+use crate::driver;
 use crate::model::metric;
 use crate::result::{Comparison, RunFolder, Summary, files};
 use crate::scenario::{self, Overrides, Prices};
@@ -36,7 +37,7 @@ pub fn explain(
     prices: Option<&Path>,
     overrides: &OverrideArgs,
 ) -> Outcome {
-    let scenario = scenario::load(name, &overrides.into())?;
+    let scenario = scenario::load_judged(name, &overrides.into(), &driver::judge)?;
     let mut text = scenario.explain();
     text += &explained(&scenario, &Prices::load(prices)?);
     if spreads.exists() {
@@ -64,7 +65,7 @@ fn measured_before(path: &Path) -> Result<Comparison, Failure> {
 pub fn validate(scenarios: &[String]) -> Outcome {
     let mut failures = Vec::new();
     for name in scenarios {
-        match scenario::validate(name) {
+        match scenario::validate(name, &driver::judge) {
             Ok(found) => {
                 out(&format!("{name}: valid ({} cells)", found.cells().len()));
                 for warning in found.warnings() {

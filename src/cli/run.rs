@@ -13,6 +13,7 @@ use super::{
     Outcome, complain, github, loudness, merge, out, out_json, say, selfcheck, shard, tag, width,
 };
 use crate::access::{Around, load_targets, targets_from_flags};
+use crate::driver;
 use crate::environment::{BrokerCache, Choice, Docker, Environment, External, Native, choose};
 use crate::result::shard::seal;
 use crate::result::{HeldAgainst, Manifest, Status, Summary, files, words};
@@ -38,13 +39,15 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> Outcome {
     let mut scenarios = args
         .scenarios
         .iter()
-        .map(|name| scenario::load(name, &overrides))
+        .map(|name| scenario::load_judged(name, &overrides, &driver::judge))
         .collect::<Result<Vec<_>, _>>()?;
     scenarios.iter().try_for_each(Scenario::ready)?;
     scenarios.iter_mut().try_for_each(|scenario| add_thresholds(scenario, &args.threshold))?;
     let held = baseline::of_scenarios(args, &scenarios)?;
     let watching = Watching::begin(&args.live)?;
     let mut chosen = environment(&args.environment, &args.spend, &scenarios, args.fetch.fetch)?;
+    let all: Vec<&Scenario> = scenarios.iter().collect();
+    all_there(study::missing(chosen.environment.as_mut(), &all))?;
     let results = &args.results.results;
     let time_left = TimeLeft::of(&scenarios);
     let mut session =
@@ -287,11 +290,11 @@ pub fn environment<'a>(
         (None, _) => (native()?, asked()),
     };
     say(&format!("environment: {} ({because})", environment.name()));
-    let labels = || scenarios.iter().flat_map(|scenario| &scenario.systems);
-    let systems: BTreeSet<_> = labels().map(|(_, config)| config.system).collect();
-    let lacks = systems.into_iter().filter_map(|system| environment.lacks(system));
-    all_there(lacks.map(Failure::from).collect())?;
     if environment.name() == "native" {
+        let labels = || scenarios.iter().flat_map(|scenario| &scenario.systems);
+        let systems: BTreeSet<_> = labels().map(|(_, config)| config.system).collect();
+        let lacks = systems.into_iter().filter_map(|system| environment.lacks(system));
+        all_there(lacks.collect())?;
         let needed = labels().map(|(_, config)| (config.system.software(), config.server));
         provide(needed.collect(), fetch)?;
     }
@@ -299,7 +302,8 @@ pub fn environment<'a>(
 }
 
 /// What is missing is told before anything is started, all of it at once.
-pub fn all_there(missing: Vec<Failure>) -> Result<(), Failure> {
+pub fn all_there<E: Into<Failure>>(missing: Vec<E>) -> Result<(), Failure> {
+    let missing: Vec<Failure> = missing.into_iter().map(E::into).collect();
     let told = missing.iter().map(|failure| failure.message.as_str()).unique();
     match missing.first() {
         Some(first) => Err(Failure::new(first.code, told.collect::<Vec<_>>().join("\n"))),

@@ -23,6 +23,7 @@ pub mod work;
 use crate::access::Access;
 use crate::model::{Software, System};
 use crate::scenario::Cell;
+use crate::yaml::Problem;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -60,6 +61,16 @@ pub fn open(cell: &Cell, target: Target) -> Result<Box<dyn Driver>, DriverError>
         Software::Redis => redis::open(&cell, target),
         Software::Sns => sns::open(&cell, target),
         Software::Fake => Err(fake::refused("open", "the fake broker serves the self-check only")),
+    }
+}
+
+/// Whether the clients of a cell's system take what the scenario sets on them, as the client library
+/// says. Nobody is contacted.
+pub fn judge(cell: &Cell) -> Result<(), Problem> {
+    match cell.config.system.software() {
+        Software::Kafka => kafka::judge(cell),
+        // The scenario knows the only setting that there is.
+        Software::Redis | Software::Sns | Software::Fake => Ok(()),
     }
 }
 

@@ -159,6 +159,11 @@ pub trait Driver: Send + Sync {
         let because = "this driver has no way to do it".into();
         DriverError::Cannot { system: self.system(), action: action.into(), because }
     }
+    /// Whether brokers that run already have what this cell needs to find there: nothing is made,
+    /// and nothing sent.
+    fn look(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
     /// Makes the topic, stream or list of this cell, under a name no other cell uses, and proves it
     /// by one message produced and consumed.
     fn prepare(&self) -> Result<(), DriverError>;

@@ -16,6 +16,7 @@ use crate::model::{Service, Software, System};
 use crate::result::Storage;
 use crate::scenario::SystemConfig;
 use crate::units::Span;
+use itertools::Itertools;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -262,19 +263,33 @@ impl Asker {
     }
 
     /// Every address of the user's answers and lets us in, and so does every one that clients are
-    /// sent to from there.
+    /// sent to from there. What is wrong with one of the user's does not hide the next.
     fn ask_all(&self) -> Result<Answered, EnvironmentError> {
-        let mut nodes = BTreeSet::new();
+        let (mut nodes, mut wrong) = (BTreeSet::new(), Vec::new());
         for address in &self.reach.addresses {
-            for advertised in self.ping(address)? {
-                if !nodes.contains(&advertised) && !self.reach.addresses.contains(&advertised) {
-                    driver::ping(self.software, &advertised, &self.reach.access)
-                        .map_err(|cause| self.sent_on(address, &advertised, cause))?;
-                }
-                nodes.insert(advertised);
+            wrong.extend(self.ask_from(address, &mut nodes).err());
+        }
+        match wrong.len() {
+            0 => Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() }),
+            1 => Err(wrong.swap_remove(0)),
+            _ => Err(EnvironmentError::Refused(wrong.iter().join("\n"))),
+        }
+    }
+
+    /// Adds the nodes that clients are sent to from `address`; who is among them is asked already.
+    fn ask_from(
+        &self,
+        address: &str,
+        nodes: &mut BTreeSet<String>,
+    ) -> Result<(), EnvironmentError> {
+        for advertised in self.ping(address)? {
+            let new = nodes.insert(advertised.clone());
+            if new && !self.reach.addresses.contains(&advertised) {
+                driver::ping(self.software, &advertised, &self.reach.access)
+                    .map_err(|cause| self.sent_on(address, &advertised, cause))?;
             }
         }
-        Ok(Answered { addresses: self.reach.addresses.clone(), nodes: nodes.len() })
+        Ok(())
     }
 
     /// Under load: which of the user's addresses still answer, and whether where they send clients

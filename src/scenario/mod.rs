@@ -55,7 +55,7 @@ pub use half::{HalfOf, half_of};
 pub use keyed::Keys;
 pub use layers::Overrides;
 pub use load::{Arrivals, Load, Model, Pacer};
-pub use resolve::{Scenario, from_text, load, validate};
+pub use resolve::{Judge, Scenario, from_text, from_text_judged, load, load_judged, validate};
 pub use settings::wrong_for_broker;
 pub(crate) use settings::{NOT_FOR_CLIENT, raw_settings};
 pub use shards::{ServerKind, Shards};

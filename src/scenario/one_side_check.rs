@@ -11,6 +11,8 @@ use crate::yaml::Problem;
 
 /// As Kafka has it.
 const LONGEST_TOPIC: usize = 249;
+/// What Kafka calls topics of its own by, such as `__consumer_offsets`.
+const INTERNAL: &str = "__";
 const LONGEST_STREAM: usize = 512;
 
 /// What needs the load alone.
@@ -60,7 +62,11 @@ pub(super) fn system(
     if kafka {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let right = (1..=LONGEST_TOPIC).contains(&name.len()) && name.chars().all(plain);
+        let right = right && ![".", ".."].contains(&name);
         check(right, &named, "no topic of Kafka can have this name", "correct it")?;
+        let what = "names that begin so are of topics in which Kafka keeps its own books, such as \
+                    where every group stands";
+        check(!name.starts_with(INTERNAL), &named, what, "name a topic of an application")?;
         let what = "the topic is there already, and its settings are its owner's";
         check(config.topics == 1, &key("topics"), "one topic is named", "remove it")?;
         check(config.topic.replicas == 1, &key("topic.replicas"), what, "remove it")?;
@@ -157,6 +163,10 @@ mod tests {
             ("{redis-streams: {topic: {name: x}}}", load, "topic"),
             ("{sns: {topic: {name: x}}}", load, "topic.name"),
             ("{kafka: {topic: {name: a/b}}}", load, "topic.name"),
+            ("{kafka: {topic: {name: .}}}", load, "topic.name"),
+            ("{kafka: {topic: {name: ..}}}", load, "topic.name"),
+            ("{kafka: {topic: {name: __consumer_offsets}}}", load, "keeps its own books"),
+            ("{kafka: {topic: {name: __x}}}", "load: {model: open, rate: 1k/s}", "topic.name"),
             ("{kafka: {topic: {name: x, replicas: 3}}}", load, "topic.replicas"),
             ("{kafka: {topic: {name: x, config: {retention.ms: 1}}}}", load, "topic.config"),
             ("{redis-streams: {stream: x, keys: 2}}", load, "keys"),

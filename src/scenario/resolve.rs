@@ -70,20 +70,33 @@ pub struct Scenario {
     pub(super) dropped_axes: Vec<String>,
 }
 
+/// What else must be right of a cell, by somebody who knows more than is known here, such as a
+/// client library of its own settings.
+pub type Judge<'a> = &'a dyn Fn(&Cell) -> Result<(), Problem>;
+
 /// Finds, reads, overrides and checks a scenario. `path_or_name` as in [`super::names`].
 pub fn load(path_or_name: &str, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
+    load_judged(path_or_name, overrides, &|_| Ok(()))
+}
+
+/// As [`load`], and every cell is judged.
+pub fn load_judged(
+    path_or_name: &str,
+    overrides: &Overrides,
+    judge: Judge<'_>,
+) -> Result<Scenario, ScenarioError> {
     let source = source::find(path_or_name)?;
-    from_text(&source.name, &source.text, overrides)
+    from_text_judged(&source.name, &source.text, overrides, judge)
 }
 
 /// Checks a scenario as it stands and under each of its profiles.
-pub fn validate(path_or_name: &str) -> Result<Scenario, ScenarioError> {
+pub fn validate(path_or_name: &str, judge: Judge<'_>) -> Result<Scenario, ScenarioError> {
     let source = source::find(path_or_name)?;
-    let plain = from_text(&source.name, &source.text, &Overrides::default())?;
+    let plain = from_text_judged(&source.name, &source.text, &Overrides::default(), judge)?;
     let tree = parse(&source.name, &source.text)?;
     for profile in keys(&tree, "profiles") {
         let overrides = Overrides { profile: Some(profile.to_owned()), ..Overrides::default() };
-        from_text(&source.name, &source.text, &overrides)?;
+        from_text_judged(&source.name, &source.text, &overrides, judge)?;
     }
     Ok(plain)
 }
@@ -94,11 +107,21 @@ pub fn from_text(
     text: &str,
     overrides: &Overrides,
 ) -> Result<Scenario, ScenarioError> {
+    from_text_judged(source, text, overrides, &|_| Ok(()))
+}
+
+/// Likewise, and every cell is judged.
+pub fn from_text_judged(
+    source: &str,
+    text: &str,
+    overrides: &Overrides,
+    judge: Judge<'_>,
+) -> Result<Scenario, ScenarioError> {
     let mut tree = parse(source, text)?;
     refuse_foreign(&tree)
         .and_then(|()| lay(&mut tree, overrides))
         .and_then(|()| payload_file::read(overrides))
-        .and_then(|lines| resolve(source, &tree, overrides, lines.as_ref()))
+        .and_then(|lines| resolve(source, &tree, overrides, lines.as_ref(), judge))
         .and_then(|scenario| payload_file::used(overrides, scenario))
         .map_err(|problem| problem.located(&tree).into_error(source, text))
 }
@@ -144,6 +167,7 @@ fn resolve(
     tree: &YamlNode,
     overrides: &Overrides,
     lines: Option<&Arc<Lines>>,
+    judge: Judge<'_>,
 ) -> Result<Scenario, Problem> {
     // Also what every point of the matrix overrides must be right.
     decode::<File>(tree)?;
@@ -165,6 +189,16 @@ fn resolve(
         }
         // What an axis of one label varies is one point to all others.
         cells.retain(|cell| known.insert(place(cell)));
+        for cell in &cells {
+            let alike = |judged: &Cell| {
+                let beside = |cell: &Cell| (cell.message.size, cell.load.deadline);
+                judged.config == cell.config && beside(judged) == beside(cell)
+            };
+            // Points that differ in their load alone are judged once.
+            if !scenario.cells.iter().any(alike) {
+                judge(cell).map_err(|problem| problem.located(point))?;
+            }
+        }
         scenario.cells.extend(cells);
     }
     // `points` holds at least the base tree.

@@ -218,11 +218,27 @@ pub(super) fn understood(label: &str, system: System, node: &YamlNode) -> Result
         if let Some(refused) = raw {
             raw_settings(&["systems", label, &entry.key], &entry.node, refused)?;
         }
+        if entry.key == "broker" && system.software() == Software::Kafka {
+            known_to_kafka(label, &entry.node)?;
+        }
         if let Some(config) = entry.node.get(&["config"]).filter(|_| entry.key == "topic") {
             raw_settings(&["systems", label, "topic", "config"], config, &[])?;
         }
     }
     Ok(())
+}
+
+/// Kafka ignores what it does not know without a word, where Redis does not start: what is no name
+/// of Kafka's at all would be measured as if it had been set.
+fn known_to_kafka(label: &str, broker: &YamlNode) -> Result<(), Problem> {
+    match broker.entries().iter().find(|entry| !entry.key.contains('.')) {
+        None => Ok(()),
+        Some(entry) => {
+            let what = "Kafka has no such setting: their names have a dot, as `log.segment.bytes`";
+            let path = ["systems", label, "broker", &entry.key];
+            Err(Problem::new(path, what, "correct it, or remove it").of_key())
+        }
+    }
 }
 
 /// What is wrong with a raw setting of a broker, and what to do about it: asked again by whoever is
@@ -256,6 +272,9 @@ fn wrong(refused: &[&str], key: &str, value: Option<&str>) -> Option<(&'static s
     ))
 }
 
+/// As whom Kafka lets a client write to the topics of its own books.
+const INTERNAL_CLIENT: (&str, &str) = ("client.id", "__admin_client");
+
 pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> Result<(), Problem> {
     for entry in map.entries() {
         let lower = entry.key.to_ascii_lowercase();
@@ -266,8 +285,13 @@ pub(crate) fn raw_settings(path: &[&str], map: &YamlNode, refused: &[&str]) -> R
         let bare = || {
             ("a topic's setting stands here under its bare name", "leave the prefix `topic.` out")
         };
-        let wrong = wrong(refused, &entry.key, entry.node.scalar().as_deref())
-            .or_else(|| prefixed.then(bare));
+        let value = entry.node.scalar();
+        let (key, name) = INTERNAL_CLIENT;
+        let internal = client && lower == key && value.as_deref() == Some(name);
+        let reserved = || ("this name is that of a part of Kafka itself", "choose another");
+        let wrong = wrong(refused, &entry.key, value.as_deref())
+            .or_else(|| prefixed.then(bare))
+            .or_else(|| internal.then(reserved));
         if let Some((what, remedy)) = wrong {
             let full = path.iter().copied().chain([entry.key.as_str()]);
             return Err(Problem::new(full, what, remedy).of_key());
@@ -290,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn nobody_passes_for_a_part_of_kafka() {
+        for (id, right) in [("__admin_client", false), ("admin", true)] {
+            let text = format!(
+                "schema: 1\nname: t\nquestion: Q?\nload: {{model: closed}}\n\
+                 systems: {{kafka: {{client: {{client.id: {id}}}}}}}\n"
+            );
+            let found = from_text("t", &text, &Overrides::default());
+            let told = found.map(drop).map_err(|error| error.to_string());
+            let refused = told
+                .as_ref()
+                .is_err_and(|text| text.contains("client.id") && text.contains("choose another"));
+            assert_eq!((told.is_ok(), refused), (right, !right), "{told:?}");
+        }
+    }
+
+    #[test]
     fn ordinary_settings_of_a_broker_pass() {
         with("kafka", "log.flush.interval.messages: 1").unwrap();
         with("redis-streams", "client-output-buffer-limit: pubsub 0 0 0").unwrap();
@@ -301,6 +341,7 @@ mod tests {
         for (system, key, value) in [
             ("kafka", "num.io.threads", r#""8\nlisteners=PLAINTEXT://0.0.0.0:9092""#),
             ("kafka", "a=b", "c"),
+            ("kafka", "appendfsync", "always"),
             ("kafka", "''", "c"),
             ("kafka", "listeners", "PLAINTEXT://0.0.0.0:9092"),
             ("kafka", "Listeners", "PLAINTEXT://0.0.0.0:9092"),

@@ -112,7 +112,7 @@ mod tests {
             let scenario = crate::scenario::from_text(name, text, &Default::default()).unwrap();
             assert_eq!(scenario.name, name.trim_start_matches("faults/"));
             // Under each of its profiles too.
-            crate::scenario::validate(name).unwrap();
+            crate::scenario::validate(name, &|_| Ok(())).unwrap();
         }
     }
 

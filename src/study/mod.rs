@@ -3,9 +3,11 @@
 
 mod broker;
 pub mod merge;
+mod missing;
 mod run;
 pub mod selfcheck;
 
+pub use missing::{missing, unanswered};
 pub use run::{FinishedStudy, RunPart, Step, Study, StudyObserver, can_shard, run};
 
 use crate::driver::DriverError;

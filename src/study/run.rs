@@ -26,6 +26,7 @@ use crate::experiment::ExperimentContext;
 use crate::random::SplitMix64;
 use crate::result::{CellOutput, CellRecord, Manifest, ResultError, RunFolder};
 use crate::scenario::{Cell, Scenario, Setting};
+use gone::GoneBrokers;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -78,8 +79,8 @@ struct RunningStudy<'a, 'b> {
     settings: BTreeMap<(String, String), Setting>,
     /// Settings tried so far.
     tries: u64,
-    /// Labels whose broker is gone or never came, each with why: nothing of them is measured.
-    gone: BTreeMap<String, String>,
+    /// Nothing of what they serve is measured.
+    gone: GoneBrokers,
     /// What kept a cell from being measured first: all there is to say where none was.
     first_error: Option<StudyError>,
     /// Cells of which something was measured.
@@ -127,7 +128,7 @@ pub fn run(
         floors: BTreeMap::new(),
         settings: BTreeMap::new(),
         tries: 0,
-        gone: BTreeMap::new(),
+        gone: GoneBrokers::default(),
         first_error: None,
         measured: 0,
         windows: 0,
@@ -191,7 +192,7 @@ impl RunningStudy<'_, '_> {
             Some(able) => match self.ready_broker(label, &able.config, able, &block.to_string()) {
                 Ok(broker) => Some(broker),
                 Err(error) => {
-                    self.lose(label, error)?;
+                    self.lose(able, error)?;
                     None
                 }
             },
@@ -266,10 +267,10 @@ impl RunningStudy<'_, '_> {
         self.keep(&output)?;
         self.unless_ended(&output.record)?;
         if let Some(error) = output.record.error.filter(|_| broker.check().is_err()) {
-            self.gone.entry(cell.label.clone()).or_insert(error);
+            self.gone.add(cell, error);
         }
         // What went through faults is thrown away whole.
-        let here = !self.gone.contains_key(&cell.label);
+        let here = self.gone.why(cell).is_none();
         self.deleted(&name, used.filter(|_| here && cell.faults.is_empty()));
         Ok(())
     }

@@ -49,12 +49,25 @@ fn help_names_every_command_and_every_exit_code() {
     assert_names(&ends_with(0, &["--version"]), &[env!("CARGO_PKG_VERSION")]);
 }
 
-/// Nothing answers at the address that is given: nobody has asked there yet.
+/// All of it at once, each once, however many labels and scenarios it concerns.
 #[test]
-fn an_address_that_is_missing_is_told_before_anything_is_started() {
-    let text = ends_with(3, &["run", "latency", "--profile", "quick", "--kafka", "127.0.0.1:1"]);
+fn addresses_that_are_missing_or_dead_are_told_before_anything_is_started() {
+    let dead = ["run", "latency", "throughput", "--profile", "quick", "--kafka", "127.0.0.1:1"];
+    let text = ends_with(3, &dead);
     assert_names(&text, &["the address of Redis not found", "--redis", "--system"]);
-    assert!(!text.contains("127.0.0.1:1 cannot be used"), "{text}");
+    assert_eq!(text.matches("Kafka at 127.0.0.1:1 cannot be used").count(), 1, "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let redis = ["--redis", "redis://127.0.0.1:1", "--results", folder.path().to_str().unwrap()];
+    let compare = ["compare", "--profile", "quick", "--kafka", "127.0.0.1:1"];
+    for command in [&dead[..], &compare] {
+        let text = ends_with(3, &[command, &redis].concat());
+        for software in ["Kafka", "Redis"] {
+            let words = format!("{software} at 127.0.0.1:1 cannot be used");
+            assert_eq!(text.matches(&words).count(), 1, "{text}");
+        }
+        assert!(!text.contains("not measured") && !text.contains("self-check"), "{text}");
+        assert!(!folder.path().join("runs").exists(), "{text}");
+    }
 }
 
 /// Each shell that is installed reads its script without a complaint.

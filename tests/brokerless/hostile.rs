@@ -67,8 +67,7 @@ fn scenario_files() {
     let args = ["run", path, "--redis", "redis://127.0.0.1:1", "--results"];
     let (code, text) = said(brokerbench(&args).arg(dir.path()));
     assert_eq!(code, 3, "{text}");
-    let runs = fs::read_dir(dir.path().join("runs")).unwrap().count();
-    assert_eq!(runs, 0, "a run that could not begin is none");
+    assert!(!dir.path().join("runs").exists(), "a run that could not begin is none");
     write(&format!("{}: 1\n", quoted(EVIL)), "1k/s");
     assert_eq!(said(&mut brokerbench(&["validate", path])).0, 2);
     write("", &quoted(EVIL));

@@ -4,6 +4,7 @@
 //! they begin with. After a deliberate change: `UPDATE_EXPECTED=1 cargo test --test brokerless
 //! scenarios::`, then read the difference.
 
+use brokerbench::driver;
 use brokerbench::model::System;
 use brokerbench::scenario::{self, Model, Overrides, Scenario};
 use proptest::prelude::*;
@@ -55,8 +56,11 @@ fn latency(
 fn every_bad_file_is_refused_with_file_key_value_and_remedy() {
     for path in files("tests/scenarios_bad") {
         let name = path.to_str().unwrap();
-        let refused =
-            || scenario::validate(name).err().unwrap_or_else(|| panic!("{name} was accepted"));
+        let refused = || {
+            scenario::validate(name, &driver::judge)
+                .err()
+                .unwrap_or_else(|| panic!("{name} was accepted"))
+        };
         assert!(refused().to_string().starts_with(&format!("{name}:")), "{}", refused());
         // Twice, since what it is told moves the lines that are named.
         for _ in 0..if updating() { 2 } else { 0 } {
@@ -82,7 +86,8 @@ fn tell(path: &Path, error: &str) {
 #[test]
 fn every_good_file_is_accepted_and_explained() {
     for path in files("tests/scenarios_good") {
-        let scenario = scenario::validate(path.to_str().unwrap()).unwrap_or_else(|e| panic!("{e}"));
+        let scenario = scenario::validate(path.to_str().unwrap(), &driver::judge)
+            .unwrap_or_else(|e| panic!("{e}"));
         expect(&path.with_extension("txt"), &scenario.explain());
     }
 }
@@ -90,7 +95,8 @@ fn every_good_file_is_accepted_and_explained() {
 #[test]
 fn the_two_real_scenarios_hold_under_every_profile() {
     for name in ["throughput", "latency"] {
-        scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
+        scenario::validate(&format!("scenarios/{name}.yaml"), &driver::judge)
+            .unwrap_or_else(|e| panic!("{e}"));
         let first = std::fs::read_to_string(format!("scenarios/{name}.yaml")).unwrap();
         assert!(
             first.starts_with("# yaml-language-server: $schema=../schema/scenario.json\n"),
@@ -151,8 +157,8 @@ const LOADS: [&str; 9] = [
 #[test]
 fn every_load_holds_under_every_profile_and_names_its_claim() {
     for name in LOADS {
-        let scenario =
-            scenario::validate(&format!("scenarios/{name}.yaml")).unwrap_or_else(|e| panic!("{e}"));
+        let scenario = scenario::validate(&format!("scenarios/{name}.yaml"), &driver::judge)
+            .unwrap_or_else(|e| panic!("{e}"));
         assert!(scenario.claim.is_some(), "{name}");
         for (profile, blocks) in [("quick", 1..=1), ("standard", 1..=10), ("full", 3..=5)] {
             let scenario = scenario::load(name, &overrides(Some(profile), &[], &[], &[])).unwrap();
@@ -165,8 +171,10 @@ fn every_load_holds_under_every_profile_and_names_its_claim() {
 /// One and three of the same: nothing else differs.
 #[test]
 fn the_scenarios_of_redis_clusters_hold_and_compare_like_with_like() {
-    scenario::validate("scenarios/faults/cluster-failover.yaml").unwrap_or_else(|e| panic!("{e}"));
-    let scaling = scenario::validate("scenarios/scaling.yaml").unwrap_or_else(|e| panic!("{e}"));
+    scenario::validate("scenarios/faults/cluster-failover.yaml", &driver::judge)
+        .unwrap_or_else(|e| panic!("{e}"));
+    let scaling = scenario::validate("scenarios/scaling.yaml", &driver::judge)
+        .unwrap_or_else(|e| panic!("{e}"));
     // The first shows what partitions alone do.
     assert_eq!(scaling.systems[0].1.partitions(), 1);
     for pair in scaling.systems[1..].chunks(2) {
@@ -502,7 +510,8 @@ fn the_scenarios_of_delivery_and_retention_hold_under_every_profile() {
 
 #[test]
 fn the_size_ladder_holds_under_every_profile() {
-    scenario::validate("scenarios/message-size.yaml").unwrap_or_else(|error| panic!("{error}"));
+    scenario::validate("scenarios/message-size.yaml", &driver::judge)
+        .unwrap_or_else(|error| panic!("{error}"));
     for profile in ["quick", "standard", "full"] {
         let scenario =
             scenario::load("message-size", &overrides(Some(profile), &[], &[], &[])).unwrap();

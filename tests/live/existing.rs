@@ -30,9 +30,15 @@ const READ: &str = "model: closed, producers: 0, duration: 60s";
 
 /// A Kafka with a topic `orders` of so many partitions.
 fn kafka(partitions: u16) -> (Native, Box<dyn Broker>, String) {
+    kafka_of(&SystemConfig::defaults(System::Kafka), &format!("partitions: {partitions}"))
+}
+
+/// The same, so set, with such a topic, which takes messages with keys.
+fn kafka_of(config: &SystemConfig, topic: &str) -> (Native, Box<dyn Broker>, String) {
     let mut native = Native::new(exe());
-    let broker = native.start(&SystemConfig::defaults(System::Kafka)).unwrap();
-    let text = scenario(&format!("{{kafka: {{topic: {{partitions: {partitions}}}}}}}"), OPEN);
+    let broker = native.start(config).unwrap();
+    let text = scenario(&format!("{{kafka: {{topic: {{{topic}}}}}}}"), OPEN);
+    let text = text.replace("size: 100B", "size: 100B, key: {count: 10}");
     let cell = from_text("t", &text, &Overrides::default()).unwrap().cells().remove(0);
     let (addresses, routes, access) = (broker.addresses(), broker.routes(), broker.access());
     let (name, clock) = ("orders".to_owned(), Clock::start());
@@ -133,4 +139,87 @@ fn a_stream_of_somebody_is_written_to_and_read_and_nothing_else() {
 fn what_is_there_already_is_not_looked_for_in_a_fresh_broker() {
     let ended = run(&scenario("{redis-streams: {stream: orders}}", OPEN), &[], &[]);
     ended.with(3, &["`orders`", "empty", "--redis"]);
+}
+
+/// What ends before anything is measured says each of these once and leaves no run behind.
+fn refused_at_once(text: &str, args: &[&str], words: &[&str]) {
+    let ended = run(text, args, &[]).with(3, words);
+    for word in words {
+        assert_eq!(ended.stderr.matches(word).count(), 1, "`{word}`: {}", ended.stderr);
+    }
+    assert!(!ended.results().join("runs").exists(), "{}", ended.stderr);
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_missing_is_told_before_anything_is_measured_and_all_of_it() {
+    let (_native, _broker, kafka) = kafka(3);
+    let server = RedisServer::start(&[]);
+    let redis = format!("redis://127.0.0.1:{}", server.port);
+    let dead = ["--kafka", &kafka, "--redis", "redis://127.0.0.1:1"];
+    let words = ["Redis at 127.0.0.1:1 cannot be used"];
+    refused_at_once(&scenario("[kafka, redis-lists, redis-streams]", OPEN), &dead, &words);
+    let systems = "{redis-lists: {}, redis-streams: {stream: order}, \
+                    two: {system: redis-streams, stream: order, consume: {batch: 7}}, \
+                    kafka: {topic: {name: orders, partitions: 4}}, \
+                    none: {system: kafka, topic: {name: order}}}";
+    refused_at_once(
+        &scenario(systems, OPEN),
+        &["--kafka", &kafka, "--redis", &redis],
+        &[
+            "redis-streams, two: use the stream `order` refused: it is not there",
+            "kafka: use the topic `orders` refused: it has 3 partitions",
+            "none: use the topic `order` refused: it is not there",
+        ],
+    );
+}
+
+/// What Kafka says of it stands there, and the key: before anything is measured where it runs
+/// already, and as soon as it is asked where it is started here.
+#[test]
+#[ignore = "needs real brokers"]
+fn a_topic_that_kafka_refuses_is_told_in_its_words_with_the_key() {
+    let (_native, _broker, address) = kafka(1);
+    for (topic, words) in [
+        ("replicas: 3", ["only 1 broker(s) are registered", "correct `topic.replicas`"]),
+        (
+            "config: {retention.ms: banana}",
+            [
+                "Invalid value banana for configuration retention.ms",
+                "correct `topic.config.retention.ms`",
+            ],
+        ),
+        ("config: {nope: 1}", ["Unknown topic config name: nope", "correct `topic.config.nope`"]),
+    ] {
+        let systems = format!("{{redis-lists: {{}}, kafka: {{topic: {{{topic}}}}}}}");
+        let server = RedisServer::start(&[]);
+        let redis = format!("redis://127.0.0.1:{}", server.port);
+        let args = ["--kafka", &address, "--redis", &redis];
+        refused_at_once(&scenario(&systems, OPEN), &args, &words);
+    }
+    let systems = "{kafka: {topic: {config: {retention.ms: banana}}}}";
+    let words = ["Invalid value banana", "correct `topic.config.retention.ms`"];
+    run(&scenario(systems, OPEN), &[], &[]).with(3, &words);
+}
+
+#[test]
+#[ignore = "needs real brokers"]
+fn what_is_compacted_takes_messages_with_keys_and_that_is_told_before_the_load() {
+    let mut config = SystemConfig::defaults(System::Kafka);
+    config.broker.insert("log.cleanup.policy".into(), "compact".into());
+    let (_native, _broker, address) = kafka_of(&config, "partitions: 2");
+    let args = ["--kafka", &*address];
+    for (topic, words) in [
+        ("name: orders, partitions: 2", ["use the topic `orders`", "add `message: {key:"]),
+        ("partitions: 2", ["make a topic refused", "cleanup.policy: delete"]),
+    ] {
+        let systems = format!("{{kafka: {{topic: {{{topic}}}}}}}");
+        refused_at_once(&scenario(&systems, OPEN), &args, &words);
+        let keyed = scenario(&systems, OPEN);
+        run(&keyed.replace("size: 100B", "size: 100B, key: {count: 10}"), &args, &[]).measured();
+    }
+    let read = "{kafka: {topic: {name: orders, partitions: 2}}}";
+    run(&scenario(read, READ), &args, &[]).measured();
+    let deleted = "{kafka: {topic: {config: {cleanup.policy: delete}}}}";
+    run(&scenario(deleted, OPEN), &args, &[]).measured();
 }

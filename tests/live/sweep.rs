@@ -48,3 +48,22 @@ fn what_is_swept_is_what_client_and_broker_say_that_they_have() {
         assert!(names.iter().any(|name| name == chart), "{names:?}");
     }
 }
+
+/// One value with which no server starts, wherever it comes.
+#[test]
+#[ignore = "needs redis-server"]
+fn a_value_that_no_server_starts_with_ends_its_own_points_alone() {
+    let scenario = "schema: 1\nname: sweep\nquestion: Which setting?\nsystems: \
+        {redis-lists: {broker: {appendonly: 'yes'}}}\nload: {model: open, rate: 200/s, \
+        warm-up: 1s, warm-up-limit: 2s, duration: 2s, broker-warm-up: 1s}\n\
+        message: {size: 100B}\n";
+    let sweep = "systems.redis-lists.broker.appendfsync=banana,always,no";
+    for seed in ["1", "2", "42"] {
+        let ended = run(scenario, &["--sweep", sweep, "--seed", seed], &[]);
+        let ended = ended.with(13, &["redis-lists at broker.appendfsync=banana is not measured"]);
+        for cell in ended.summary().cells {
+            let measured = cell.counts.acked.is_some_and(|acked| acked > 0);
+            assert_eq!(measured, !cell.cell.contains("banana"), "seed {seed}: {cell:#?}");
+        }
+    }
+}

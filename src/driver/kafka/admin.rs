@@ -4,6 +4,7 @@
 use super::clients::{Clients, refused, timed_out};
 use super::load::client_log::KafkaContext;
 use super::settings::{ClientSettings, secret};
+use super::wish::wished;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::driver::DriverError;
@@ -21,7 +22,7 @@ use tokio::runtime::{Builder, Runtime};
 /// How long the brokers may take to make a topic and elect its leaders.
 const MAKE: Duration = Duration::from_secs(30);
 /// As many as the cluster makes where nobody says how many.
-const DEFAULT_COPIES: i32 = -1;
+pub const DEFAULT_COPIES: i16 = -1;
 /// How long one answer to a deletion or a question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How much longer for each partition: a broker makes and deletes the files of a few hundred a
@@ -134,23 +135,23 @@ impl Admin {
 
     fn create(&self, name: &str, topic: &Topic, may_exist: bool) -> Result<(), DriverError> {
         use RDKafkaErrorCode::{InvalidReplicationFactor, PolicyViolation, TopicAlreadyExists};
-        let made = match self.ask_for(name, topic, topic.replicas.into())? {
-            // Where a cluster demands more than the one copy that nobody asked for: its default.
-            Err(InvalidReplicationFactor | PolicyViolation) if topic.replicas == 1 => {
-                self.ask_for(name, topic, DEFAULT_COPIES)?
-            }
-            made => made,
-        };
+        let Clients { settings, log, .. } = &self.clients;
+        let mut copies = i16::try_from(topic.replicas).unwrap_or(i16::MAX);
+        let mut made = self.ask_for(name, topic, copies)?;
+        // Where a cluster demands more than the one copy that nobody asked for: its default.
+        if matches!(made, Err(InvalidReplicationFactor | PolicyViolation)) && copies == 1 {
+            copies = DEFAULT_COPIES;
+            made = self.ask_for(name, topic, copies)?;
+        }
         match made {
             Ok(()) => Ok(()),
             Err(TopicAlreadyExists) if may_exist => Ok(()),
             Err(code) => {
-                let policy = match code {
-                    PolicyViolation => ": see its `create.topic.policy.class.name`; set `topic`",
-                    _ => "",
+                let why = match wished(settings, name, topic, copies) {
+                    Some(Err(refusal)) => refusal.told(topic),
+                    _ => log.explain(code),
                 };
-                let why = self.clients.log.explain(format!("{name}: {code}{policy}"));
-                Err(refused("make a topic", why))
+                Err(refused("make a topic", format!("{name}: {why}")))
             }
         }
     }
@@ -212,9 +213,10 @@ impl Admin {
         &self,
         name: &str,
         topic: &Topic,
-        copies: i32,
+        copies: i16,
     ) -> Result<Result<(), RDKafkaErrorCode>, DriverError> {
-        let mut new = NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies));
+        let mut new =
+            NewTopic::new(name, topic.partitions.into(), TopicReplication::Fixed(copies.into()));
         for (key, value) in &topic.config {
             new = new.set(key, value);
         }

@@ -68,7 +68,7 @@ impl KafkaDriver {
     }
 
     /// Settings of broker and topic; of a reflector there are none.
-    fn told(&self) -> Result<&(Entries, Entries), DriverError> {
+    pub(super) fn told(&self) -> Result<&(Entries, Entries), DriverError> {
         if self.told.get().is_none() && !reflector::is_one(&self.target.addresses) {
             let _ = self.told.set(self.read_settings()?);
         }
@@ -175,6 +175,13 @@ impl KafkaDriver {
 impl Driver for KafkaDriver {
     fn system(&self) -> System {
         self.cell.config.system
+    }
+
+    fn look(&self) -> Result<(), DriverError> {
+        match self.cell.config.existing() {
+            Some(topic) => self.find(topic).map(drop),
+            None => self.would_be_made(),
+        }
     }
 
     fn prepare(&self) -> Result<(), DriverError> {

@@ -11,14 +11,17 @@ mod client_keys;
 mod clients;
 mod driver;
 mod existing;
+mod judge;
 mod load;
 mod settings;
 mod survival;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod wish;
 
 pub use crate::wire::kafka::link::{data_folder, ping};
 pub use admin::sweep;
 pub use capability::reflector::start as reflector;
 pub use driver::{client_version, open};
+pub use judge::judge;

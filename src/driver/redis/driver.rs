@@ -224,6 +224,16 @@ impl Driver for RedisDriver {
         self.cell.config.system
     }
 
+    fn look(&self) -> Result<(), DriverError> {
+        let mut control = self.control(RETRY)?;
+        self.check_kind(self.server(&mut control)?)?;
+        self.check_shards()?;
+        match self.cell.config.existing() {
+            Some(stream) => self.find(&mut control, stream),
+            None => Ok(()),
+        }
+    }
+
     fn prepare(&self) -> Result<(), DriverError> {
         let mut control = self.control(RETRY)?;
         let server = self.server(&mut control)?;

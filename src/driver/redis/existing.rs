@@ -8,25 +8,27 @@ use redis::Value;
 use std::collections::HashMap;
 
 impl RedisDriver {
+    /// Refused where there is no such stream.
+    pub(super) fn find(&self, control: &mut Connection, stream: &str) -> Result<(), DriverError> {
+        let what = match control.text(&["TYPE", stream])?.as_str() {
+            "stream" => return Ok(()),
+            "none" => "it is not there: make it, or correct `stream`".to_owned(),
+            other => format!("it is a {other}: correct `stream`"),
+        };
+        Err(self.primary.endpoint.refused(use_of(stream), what))
+    }
+
     /// Finds the stream, and its last entry: what this run publishes comes after that.
     pub(super) fn take_up(
         &self,
         control: &mut Connection,
         stream: &str,
     ) -> Result<(), DriverError> {
-        let action = format!("use the stream `{stream}`");
-        let kind = control.text(&["TYPE", stream])?;
-        if kind != "stream" {
-            let what = match kind.as_str() {
-                "none" => "it is not there: make it, or correct `stream`".to_owned(),
-                other => format!("it is a {other}: correct `stream`"),
-            };
-            return Err(self.primary.endpoint.refused(action, what));
-        }
+        self.find(control, stream)?;
         let info: HashMap<String, Value> = control.ask(&["XINFO", "STREAM", stream])?;
         let Some(Value::BulkString(last)) = info.get("last-generated-id") else {
             let what = "XINFO STREAM does not tell its last entry";
-            return Err(self.primary.endpoint.refused(action, what));
+            return Err(self.primary.endpoint.refused(use_of(stream), what));
         };
         if self.cell.load.producers > 0 {
             let _ = self.last.set(String::from_utf8_lossy(last).into_owned());
@@ -59,4 +61,8 @@ impl RedisDriver {
         }
         Ok(())
     }
+}
+
+fn use_of(stream: &str) -> String {
+    format!("use the stream `{stream}`")
 }

@@ -33,7 +33,7 @@ impl RunningStudy<'_, '_> {
             }
             for cells in by_broker(cells) {
                 if let Err(error) = self.try_all(&label, &cells) {
-                    self.lose(&label, error)?;
+                    self.lose(&cells[0], error)?;
                 }
                 if self.interrupted() {
                     return Ok(());
@@ -47,8 +47,8 @@ impl RunningStudy<'_, '_> {
     /// Every setting of cells that one broker serves, on a broker of their own; ends early when
     /// interrupted.
     fn try_all(&mut self, label: &str, cells: &[Cell]) -> Result<(), StudyError> {
-        let here = !self.gone.contains_key(label);
-        let Some(first) = cells.first().filter(|_| here) else { return Ok(()) };
+        let here = |cell: &&Cell| self.gone.why(cell).is_none();
+        let Some(first) = cells.first().filter(here) else { return Ok(()) };
         let mut broker = self.ready_broker(label, &first.config, first, "best-of")?;
         let before = self.tries;
         for cell in cells {

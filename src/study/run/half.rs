@@ -30,12 +30,12 @@ impl RunningStudy<'_, '_> {
             for searches in by_broker(searches) {
                 let mut carried = Vec::new();
                 if let Err(error) = self.search_all(&label, &searches, &mut number, &mut carried) {
-                    self.lose(&label, error)?;
+                    self.lose(&searches[0], error)?;
                 }
                 if self.interrupted() {
                     return Ok(());
                 }
-                let gone = self.gone.get(&label).cloned().unwrap_or_default();
+                let gone = self.gone.why(&searches[0]).unwrap_or_default().to_owned();
                 let gone = std::iter::repeat_with(|| Err(gone.clone()));
                 for (cell, carried) in searches.iter().zip(carried.into_iter().chain(gone)) {
                     found.entry(cell.point.clone()).or_default().push((label.clone(), carried));
@@ -76,8 +76,8 @@ impl RunningStudy<'_, '_> {
         number: &mut u64,
         carried: &mut Vec<Result<Carried, String>>,
     ) -> Result<(), StudyError> {
-        let here = !self.gone.contains_key(label);
-        let Some(first) = searches.first().filter(|_| here) else { return Ok(()) };
+        let here = |cell: &&Cell| self.gone.why(cell).is_none();
+        let Some(first) = searches.first().filter(here) else { return Ok(()) };
         let mut broker = self.ready_broker(label, &first.config, first, "search")?;
         for cell in searches {
             self.step(&format!("{label} {}: capacity search", cell.point));

@@ -33,6 +33,8 @@ pub struct View {
     pub brokers: Vec<(i32, String)>,
     /// The name that the cluster gave itself.
     pub cluster: String,
+    /// Whom the clients are to take for the controller.
+    pub controller: i32,
     /// Of the topic; `None` where the answer has no topic.
     error: Option<i16>,
     partitions: Vec<Partition>,
@@ -62,6 +64,7 @@ impl View {
         let mut view = Self {
             brokers: Vec::new(),
             cluster: String::new(),
+            controller: -1,
             error: None,
             partitions: Vec::new(),
         };
@@ -72,7 +75,7 @@ impl View {
             view.brokers.push((id, format!("{host}:{port}")));
         }
         view.cluster = answer.text()?;
-        answer.i32()?; // Whom the clients are to take for the controller.
+        view.controller = answer.i32()?;
         if answer.count()? == 0 {
             return Ok(view);
         }

@@ -214,7 +214,7 @@ pub fn data_folder(address: &str, access: &Access) -> Option<(String, String)> {
 }
 
 /// Words of a broker as they may go to a terminal.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
