@@ -47,11 +47,8 @@ pub fn output(
     let window = measured_window(load, control, collected.totals.last_ns, now_ns);
     let load_end_ns = load_end(load, start_ns, window, now_ns).min(control.stop_sending_at());
     let waited_ns = collected_ns.saturating_sub(load_end_ns);
-    let mut faults =
-        collected.faults(cell, log.faults.into_iter().chain(driver.played()), load_end_ns);
-    let rate_per_s = load.rate.map(|rate| rate.per_s());
-    snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
-    collected.struck = !faults.is_empty();
+    let faults = log.faults.into_iter().chain(driver.played());
+    let faults = collected.faults(cell, faults, &description, (start_ns, load_end_ns));
     collected.stages = stages(load, window, &collected, &telemetry);
     let Collected { books, totals, .. } = &collected;
     let counted = books.total();
@@ -68,6 +65,8 @@ pub fn output(
     let carried = if foreign { totals.window_consumed } else { totals.window_sent };
     let (planned, held_back) = (totals.planned, totals.backpressured);
     let counts = |counted: &Counted| Counts::of(counted, planned, held_back, books.acknowledges);
+    let delivered = Some(telemetry.flow.consumed.total());
+    let received = Counts { delivered, ..Counts::default() };
     let record = CellRecord {
         open_loop: evidence.open,
         window_start_ns: window.map(|(start, _)| start),
@@ -76,12 +75,7 @@ pub fn output(
         outcome,
         outcome_because,
         survives: driver.survives(),
-        counts: match foreign {
-            true => {
-                Counts { delivered: Some(telemetry.flow.consumed.total()), ..Counts::default() }
-            }
-            false => counts(&counted),
-        },
+        counts: if foreign { received } else { counts(&counted) },
         subscriptions_counts: (0..books.consumed.len())
             .map(|index| counts(&books.balance(index)))
             .collect(),
@@ -244,12 +238,15 @@ impl Collected {
         &mut self,
         cell: &Cell,
         faults: impl Iterator<Item = Fault>,
-        load_end_ns: u64,
+        description: &Description,
+        (start_ns, load_end_ns): (u64, u64),
     ) -> Vec<Fault> {
         let mut faults: Vec<Fault> = faults.collect();
         let rate_per_s = cell.load.rate.map(|rate| rate.per_s());
         let (seen, partitions) = (std::mem::take(&mut self.seen), cell.config.partitions());
         seen.judge(&mut faults, &self.books, rate_per_s, load_end_ns, partitions);
+        snapshots::note(&mut faults, &description.broker_config, rate_per_s, start_ns);
+        self.struck = !faults.is_empty();
         faults
     }
 }

@@ -248,7 +248,8 @@ impl<'a> Line<'a> {
 /// Of a whole metric; far beyond what anyone can send,
 /// and far from where sums of counts would overflow.
 const MOST_SAMPLES: u64 = 1 << 56;
-/// In base64, deflated: of a whole histogram in numbers that do not compress, and half as much again.
+/// In base64, deflated: of a whole histogram in numbers that do not compress, and half as much
+/// again.
 const LONGEST_LINE: u64 = 2 << 20;
 /// Inflated. One with three digits over the whole range, no bucket empty, is half of that.
 const LARGEST_HISTOGRAM: u64 = 1 << 20;

@@ -58,9 +58,8 @@ pub(super) fn redis_url(url: &str, around: &Around<'_>) -> Result<Reach, Scenari
         (Some(rest), _) => (false, rest),
         (None, Some(rest)) => (true, rest),
         (None, None) => {
-            return Err(refuse(
-                "it begins with none of redis://, rediss:// and unix:/// (three slashes: a whole path)",
-            ));
+            let known = "redis://, rediss:// and unix:/// (three slashes)";
+            return Err(refuse(&format!("it begins with none of {known}")));
         }
     };
     let (userinfo, rest) =

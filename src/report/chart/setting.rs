@@ -33,7 +33,8 @@ struct Step<'a> {
     sound: bool,
 }
 
-pub fn draw(key: &str, groups: &[Group<'_>]) -> Option<Figure> {
+/// What was measured at each value of `key`.
+fn steps_of<'a>(key: &str, groups: &'a [Group<'_>]) -> Vec<Step<'a>> {
     let own = groups.iter().filter_map(|group| {
         let point = Point::read(group.point);
         Some(Step {
@@ -46,7 +47,11 @@ pub fn draw(key: &str, groups: &[Group<'_>]) -> Option<Figure> {
             sound: group.blocks.iter().all(|cell| cell.outcome == CellOutcome::Ok),
         })
     });
-    let steps: Vec<Step<'_>> = own.collect();
+    own.collect()
+}
+
+pub fn draw(key: &str, groups: &[Group<'_>]) -> Option<Figure> {
+    let steps = steps_of(key, groups);
     let values = in_order(&steps);
     if values.len() < 2 {
         return None;

@@ -258,7 +258,7 @@ impl ResilientConnection {
             let asked_at = refusal.and_then(slots::asked_at);
             used += length;
             let owed = if self.rules.answers { self.written.pop_front() } else { None };
-            let Some(mut message) = owed else {
+            let Some(message) = owed else {
                 // The server's farewell, such as "max number of clients reached"; the end of the
                 // stream follows it.
                 if let Some((_, words)) = error {
@@ -272,39 +272,52 @@ impl ResilientConnection {
                 // It says nothing of the message behind it, which has an answer of its own.
                 continue;
             }
-            match error {
-                None => {
-                    self.rests.reset();
-                    self.wary = false;
-                    if copies.is_some() {
-                        self.confirming.push_back(message);
-                    } else {
-                        self.reconnect.settled();
-                        end(message, Outcome::Acked, at_ns, books);
-                    }
-                }
-                Some((RefusalKind::Never, words)) => {
-                    self.wary = false;
-                    let outcome =
-                        if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
-                    if message.slot.is_some() {
-                        *books.failures.entry(words).or_default() += 1;
-                    }
-                    end(message, outcome, at_ns, books);
-                }
-                Some((refusal, words)) => {
-                    self.elsewhere |= refusal != RefusalKind::Later;
-                    self.detour.set(asked_at);
-                    *books.retries.entry(words.clone()).or_default() += 1;
-                    message.refusal = Some(words);
-                    self.refused.push_back(message);
-                }
-            }
+            self.settle(message, error, (asked_at, copies.is_some()), at_ns, books);
         };
         if let Some(connection) = &mut self.connection {
             connection.input.consume(used);
         }
         result
+    }
+
+    /// What an answer makes of its message: done, refused for good, or to be sent again, to where
+    /// the server has `asked_at`. With `copied` it is done once the copies have it.
+    fn settle(
+        &mut self,
+        mut message: PendingMessage,
+        error: Option<(RefusalKind, String)>,
+        (asked_at, copied): (Option<String>, bool),
+        at_ns: u64,
+        books: &mut DeliveryBooks,
+    ) {
+        match error {
+            None => {
+                self.rests.reset();
+                self.wary = false;
+                if copied {
+                    self.confirming.push_back(message);
+                } else {
+                    self.reconnect.settled();
+                    end(message, Outcome::Acked, at_ns, books);
+                }
+            }
+            Some((RefusalKind::Never, words)) => {
+                self.wary = false;
+                let outcome =
+                    if message.doubtful { Outcome::Indeterminate } else { Outcome::Failed };
+                if message.slot.is_some() {
+                    *books.failures.entry(words).or_default() += 1;
+                }
+                end(message, outcome, at_ns, books);
+            }
+            Some((refusal, words)) => {
+                self.elsewhere |= refusal != RefusalKind::Later;
+                self.detour.set(asked_at);
+                *books.retries.entry(words.clone()).or_default() += 1;
+                message.refusal = Some(words);
+                self.refused.push_back(message);
+            }
+        }
     }
 
     /// What the copies say of all that was answered. An error: it may be the primary no more.
